@@ -1,0 +1,37 @@
+# Two commands do everything on a machine that has Python, make and gcc:
+#   make demo   install, then score a short rendered clip through the code path of a real video
+#   make test   install, lint, then run the whole test suite
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: install demo test lint bench clean
+.DEFAULT_GOAL := install
+
+install: $(STAMP)
+
+# Runs again only when what is to be installed changed.
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,openvino]' -c constraints.txt
+	touch $@
+
+demo: install
+	$(BIN)/mmpt demo
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+test: lint
+	$(BIN)/python -m pytest
+
+bench: install
+	$(BIN)/python -m benchmarks.inference
+
+clean:
+	rm -rf $(VENV) runs/demo .pytest_cache .ruff_cache

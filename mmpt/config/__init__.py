@@ -1,0 +1,1 @@
+"""YAML projects and the typed values they resolve to."""

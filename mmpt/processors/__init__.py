@@ -1,0 +1,1 @@
+"""From captions and features to the fixed-length sequences that the models take."""

@@ -1,0 +1,103 @@
+"""Names in YAML files -> classes of this package, or of any other.
+
+A class registers itself under its kind and name; a kind's folder is walked at its first look-up, so that adding a
+file is all it takes. `package.module:Class` names a class outside the tree.
+"""
+
+import difflib
+import pkgutil
+from collections.abc import Callable
+from importlib import import_module
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_CLASSES: dict[tuple[str, str], type] = {}
+_FOLDERS: dict[str, str] = {  # kind -> the package that defines its classes
+    "model": "mmpt.models",
+    "encoder": "mmpt.models",
+    "aligner": "mmpt.processors",
+    "backbone": "mmpt.video.backbones",
+}
+_WALKED: set[str] = set()
+
+
+def register(kind: str, *names: str) -> Callable[[type[T]], type[T]]:
+    """Make a class known under one or more names.
+
+    Args:
+        kind: what the class is, for example ``"model"`` or ``"aligner"``.
+        names: the names YAML files use; the class's own name when none is given.
+
+    Returns:
+        A class decorator.
+    """
+
+    def add(cls: type[T]) -> type[T]:
+        for name in names or (cls.__name__,):
+            known = _CLASSES.setdefault((kind, name), cls)
+            assert known is cls, f"{kind} {name!r} is registered twice: {known} and {cls}"
+        return cls
+
+    return add
+
+
+def lookup(kind: str, name: str, *, where: str = "") -> type:
+    """Find the class that a name stands for.
+
+    Args:
+        kind: what the class is.
+        name: its registered name, or ``package.module:Class``.
+        where: the file or key that holds the name, for the error message.
+
+    Returns:
+        The class.
+
+    Raises:
+        ValueError: nothing is registered under that name; the message offers the nearest one.
+    """
+    if ":" in name:
+        return _import_outside(kind, name, where)
+    known = names(kind)
+    if name in known:
+        return _CLASSES[kind, name]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(known)}"
+    raise ValueError(f"{kind} {name!r}{_place(where)} is not registered; {hint}")
+
+
+def names(kind: str) -> list[str]:
+    """List the names of a kind.
+
+    Args:
+        kind: what the classes are.
+
+    Returns:
+        The registered names, sorted.
+    """
+    _walk(kind)
+    return sorted(name for k, name in _CLASSES if k == kind)
+
+
+def _walk(kind: str) -> None:
+    folder = _FOLDERS.get(kind)
+    if folder is None or folder in _WALKED:
+        return
+    for module in pkgutil.iter_modules(import_module(folder).__path__, prefix=f"{folder}."):
+        import_module(module.name)
+    _WALKED.add(folder)
+
+
+def _import_outside(kind: str, name: str, where: str) -> type:
+    module, _, attribute = name.partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(
+            f"{kind} {name!r}{_place(where)} cannot be imported ({error}); "
+            "write package.module:Class, and make sure that the package is installed"
+        ) from error
+
+
+def _place(where: str) -> str:
+    return f" ({where})" if where else ""
