@@ -1,0 +1,177 @@
+"""YAML file -> includes -> merge -> `key=value` overrides -> RunConfig."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_type_hints
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from mmpt.config.schema import DatasetConfig, ModelConfig, RunConfig
+
+Block = TypeVar("Block", DatasetConfig, ModelConfig)
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a project's YAML file.
+
+    Args:
+        path: the file. Names under its `includes:` are looked for from the current folder, then from the folders
+            above the file.
+        overrides: ``key=value`` pairs in dotted form, for example ``"dataset.max_video_len=16"``.
+
+    Returns:
+        The typed values.
+
+    Raises:
+        FileNotFoundError: the file, or one that it includes, does not exist.
+        ValueError: the YAML cannot be parsed, a required key is missing, a `model` key is unknown or a value has the
+            wrong type. All such problems of the file are reported at once.
+    """
+    path = Path(path)
+    return resolve(_read_yaml(path, seen=()), source=str(path), overrides=overrides)
+
+
+def parse_config(text: str, *, source: str = "<text>", overrides: Sequence[str] = ()) -> RunConfig:
+    """Read YAML text that includes no other file.
+
+    Args:
+        text: the YAML.
+        source: what error messages call it.
+        overrides: ``key=value`` pairs in dotted form.
+
+    Returns:
+        The typed values.
+
+    Raises:
+        ValueError: as for `load_config`.
+    """
+    try:
+        tree = OmegaConf.create(text)
+    except (YAMLError, OmegaConfBaseException) as error:
+        raise ValueError(f"{source} is not valid YAML: {error}") from error
+    return resolve(_mapping(tree, source), source=source, overrides=overrides)
+
+
+def resolve(tree: DictConfig, *, source: str, overrides: Sequence[str] = ()) -> RunConfig:
+    """Turn a merged tree into typed values.
+
+    Args:
+        tree: the merged YAML.
+        source: what error messages call it.
+        overrides: ``key=value`` pairs in dotted form.
+
+    Returns:
+        The typed values.
+
+    Raises:
+        ValueError: as for `load_config`.
+    """
+    for override in overrides:
+        if "=" not in override:
+            raise ValueError(f"override {override!r} is not of the form key=value, for example dataset.max_len=96")
+    try:
+        merged = OmegaConf.merge(tree, OmegaConf.from_dotlist(list(overrides)))
+        raw: Any = OmegaConf.to_container(merged, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ValueError(f"{source}: {error}") from error
+    problems: list[str] = []
+    dataset = _block(DatasetConfig, raw.get("dataset"), "dataset", problems, collect="extra")
+    model = _block(ModelConfig, raw.get("model"), "model", problems)
+    if dataset is None or model is None or problems:
+        raise ValueError(f"{source} cannot be used:\n" + "\n".join(f"  - {problem}" for problem in problems))
+    save_path = (raw.get("eval") or {}).get("save_path")
+    return RunConfig(dataset=dataset, model=model, save_path=save_path, source=source, raw=raw)
+
+
+def project_root(path: Path) -> Path | None:
+    """Find the folder that the names in a project's YAML file are relative to.
+
+    Args:
+        path: a file somewhere below a folder named ``projects``.
+
+    Returns:
+        The folder that holds ``projects``, or None when the file lies elsewhere.
+    """
+    for parent in path.resolve().parents:
+        if parent.name == "projects":
+            return parent.parent
+    return None
+
+
+def _read_yaml(path: Path, seen: tuple[Path, ...]) -> DictConfig:
+    if path.is_dir() or not path.exists():
+        kind = "is a folder, not a YAML file" if path.is_dir() else "does not exist"
+        chain = f" (included by {seen[-1]})" if seen else ""
+        raise FileNotFoundError(f"{path}{chain} {kind}; the projects of this package are under projects/")
+    if path.resolve() in seen:
+        raise ValueError(f"{path} includes itself, by way of {', '.join(map(str, seen))}")
+    try:
+        tree = _mapping(OmegaConf.load(path), str(path))
+    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not valid YAML: {error}") from error
+    includes = tree.pop("includes", None) or []
+    if isinstance(includes, str):
+        includes = [includes]
+    merged = DictConfig({})
+    for name in includes:
+        merged = OmegaConf.merge(merged, _read_yaml(_included(name, path), (*seen, path.resolve())))
+    result = OmegaConf.merge(merged, tree)
+    assert isinstance(result, DictConfig)
+    return result
+
+
+def _included(name: str, by: Path) -> Path:
+    root = project_root(by)
+    places = [Path(name), *([root / name] if root else []), by.parent / name]
+    return next((place for place in places if place.exists()), places[0])
+
+
+def _mapping(tree: Any, source: str) -> DictConfig:
+    if not isinstance(tree, DictConfig):
+        raise ValueError(f"{source} holds no mapping of keys to values; it takes blocks such as dataset: and model:")
+    return tree
+
+
+def _block(
+    cls: type[Block], values: Any, name: str, problems: list[str], collect: str | None = None
+) -> Block | None:
+    """Fill a block's dataclass, noting every problem instead of stopping at the first."""
+    if not isinstance(values, Mapping):
+        problems.append(f"the block {name!r} is missing" if values is None else f"{name!r} is not a block of keys")
+        return None
+    known = {entry.name: entry for entry in fields(cls) if entry.name != collect}
+    hints = get_type_hints(cls)
+    taken = {key: value for key, value in values.items() if key in known}
+    others = {key: value for key, value in values.items() if key not in known}
+    before = len(problems)
+    for key, entry in known.items():
+        if key not in taken and entry.default is MISSING and entry.default_factory is MISSING:
+            problems.append(f"{name}.{key} is missing")
+    for key, value in taken.items():
+        allowed = _allowed(hints[key])
+        if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+            wanted = " or ".join("null" if kind is type(None) else kind.__name__ for kind in allowed)
+            problems.append(f"{name}.{key} is {value!r}; it takes {wanted}")
+    if collect is None:
+        problems.extend(f"{name}.{key} is not known{_nearest(key, known)}" for key in others)
+    if len(problems) > before:
+        return None
+    try:
+        return cls(**taken, **({collect: others} if collect else {}))
+    except ValueError as error:
+        problems.append(str(error))
+        return None
+
+
+def _allowed(hint: Any) -> tuple[type, ...]:
+    return get_args(hint) if isinstance(hint, UnionType) else (hint,)
+
+
+def _nearest(key: str, known: Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(key, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; known are: {', '.join(known)}"
