@@ -137,9 +137,7 @@ def _mapping(tree: Any, source: str) -> DictConfig:
     return tree
 
 
-def _block(
-    cls: type[Block], values: Any, name: str, problems: list[str], collect: str | None = None
-) -> Block | None:
+def _block(cls: type[Block], values: Any, name: str, problems: list[str], collect: str | None = None) -> Block | None:
     """Fill a block's dataclass, noting every problem instead of stopping at the first."""
     if not isinstance(values, Mapping):
         problems.append(f"the block {name!r} is missing" if values is None else f"{name!r} is not a block of keys")
@@ -162,7 +160,8 @@ def _block(
     if len(problems) > before:
         return None
     try:
-        return cls(**taken, **({collect: others} if collect else {}))
+        arguments: dict[str, Any] = {**taken, **({collect: others} if collect else {})}
+        return cls(**arguments)
     except ValueError as error:
         problems.append(str(error))
         return None

@@ -1,0 +1,111 @@
+"""What all models share: their transformers base class, their output, and the checks at their door."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.utils.generic import ModelOutput
+
+from mmpt.models.configuration import MMPTConfig
+from mmpt.models.encoders import VideoBertEncoder
+from mmpt.models.video_bert import used_length
+from mmpt.utils.registry import lookup
+
+
+@dataclass
+class MMFusionOutput(ModelOutput):
+    """What a model returns, under the original's names; only what was computed is there.
+
+    Args:
+        pooled_video: float (B, D), one vector a video.
+        pooled_text: float (B, D), one vector a text.
+        video_logits: float (masked frames, candidates), for masked-frame prediction.
+        text_logits: float (masked words, candidates), for masked-word prediction.
+        logits: float, labels or words by place; the model says which.
+    """
+
+    pooled_video: torch.Tensor | None = None
+    pooled_text: torch.Tensor | None = None
+    video_logits: torch.Tensor | None = None
+    text_logits: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+
+
+class MMPTPreTrainedModel(PreTrainedModel):
+    """Base of every model: loading, saving and initialisation come from transformers.
+
+    `trim_padding` (True) cuts a batch's padding to its longest row before the encoder. The result is the same and the
+    time is not; torch.compile with static shapes wants it off.
+    """
+
+    config_class = MMPTConfig
+    config: MMPTConfig
+    base_model_prefix = ""
+    main_input_name = "vfeats"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _no_split_modules: ClassVar = ["BertLayer"]
+    # Known and harmless in the world's checkpoints: position ids are computed, segment embeddings were never used.
+    _keys_to_ignore_on_load_unexpected: ClassVar = [r"position_ids$", r"seg_embeddings\.weight$"]
+    trim_padding: bool = True
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        predictions_bias = getattr(module, "bias", None)
+        if isinstance(getattr(module, "decoder", None), nn.Linear) and isinstance(predictions_bias, nn.Parameter):
+            predictions_bias.zero_()  # BERT's word head keeps its bias beside its decoder
+
+    def _make_encoder(self, name: str | None, default: str, *, num_layers: int | None = None) -> VideoBertEncoder:
+        return lookup("encoder", name or default, where="model.mm_encoder_cls")(self.config, num_layers=num_layers)
+
+    def _trim(
+        self, caps: torch.Tensor, cmasks: torch.Tensor, vfeats: torch.Tensor, vmasks: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Check a batch and cut its padding: (B, T), (B, T), (B, V, F), (B, V) with the longest row's T and V."""
+        caps, cmasks = self._trim_text(caps, cmasks)
+        vfeats, vmasks = self._trim_video(vfeats, vmasks)
+        return caps, cmasks, vfeats, vmasks
+
+    def _trim_text(self, caps: torch.Tensor, cmasks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        places = self.config.max_len - self.config.max_video_len
+        if caps.ndim != 2 or caps.shape != cmasks.shape or not 2 <= caps.shape[1] <= places:
+            raise ValueError(
+                f"caps {tuple(caps.shape)} and cmasks {tuple(cmasks.shape)} do not fit; both take (batch, places) with "
+                f"2 to {places} places (max_len - max_video_len): [CLS] [SEP] text [SEP]"
+            )
+        cmasks = cmasks.bool()
+        if not self.trim_padding:
+            return caps, cmasks
+        length = max(used_length(cmasks), 2)
+        return caps[:, :length], cmasks[:, :length]
+
+    def _trim_video(self, vfeats: torch.Tensor, vmasks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        seconds, width = self.config.max_video_len, self.config.video_dim
+        if vfeats.ndim != 3 or vfeats.shape[2] != width or vfeats.shape[:2] != vmasks.shape:
+            raise ValueError(
+                f"vfeats {tuple(vfeats.shape)} and vmasks {tuple(vmasks.shape)} do not fit; they take "
+                f"(batch, seconds, {width}) and (batch, seconds)"
+            )
+        if vfeats.shape[1] > seconds:
+            raise ValueError(
+                f"vfeats has {vfeats.shape[1]} seconds; the model takes at most {seconds} (max_video_len): "
+                "cut longer videos into windows"
+            )
+        vmasks = vmasks.bool()
+        if not self.trim_padding:
+            return vfeats, vmasks
+        length = used_length(vmasks)
+        return vfeats[:, :length], vmasks[:, :length]
+
+    def _frame_caps(
+        self, vmasks: torch.Tensor, caps: torch.Tensor | None, cmasks: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The [CLS] and [SEP] that stand around a video: the caller's, or the configuration's: (B, 2), (B, 2)."""
+        if caps is not None and cmasks is not None:
+            return caps[:, :2], cmasks[:, :2].bool()
+        pair = torch.tensor([self.config.cls_token_id, self.config.sep_token_id], device=vmasks.device)
+        pair = pair.expand(vmasks.shape[0], 2)
+        return pair, torch.ones_like(pair, dtype=torch.bool)
