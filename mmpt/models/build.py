@@ -1,0 +1,140 @@
+"""RunConfig -> model. The only place that unpacks a RunConfig for the models."""
+
+import torch
+from transformers import AutoConfig, AutoModel, BertConfig
+
+from mmpt.config import RunConfig
+from mmpt.models.base import MMPTPreTrainedModel
+from mmpt.models.bert import load_bert_config, load_bert_weights, load_tokenizer
+from mmpt.models.configuration import MMPTConfig
+from mmpt.utils.registry import lookup, names
+
+
+def build_config(run: RunConfig, *, bert_name: str | None = None) -> MMPTConfig:
+    """Work out a model's configuration.
+
+    Args:
+        run: what the YAML file says.
+        bert_name: folder or hub name to use in place of the file's.
+
+    Returns:
+        The configuration; [CLS] and [SEP] are those of the vocabulary.
+
+    Raises:
+        FileNotFoundError: the BERT cannot be found.
+        ValueError: a value does not fit the BERT, or a class name is not registered.
+    """
+    dataset, model = run.dataset, run.model
+    name = bert_name or dataset.bert_name
+    tokenizer = load_tokenizer(name)
+    for kind, key in (("model", "model_cls"), ("encoder", "mm_encoder_cls"), ("encoder", "video_encoder_cls")):
+        if getattr(model, key) is not None:
+            lookup(kind, getattr(model, key), where=f"model.{key} in {run.source}")
+    return MMPTConfig(
+        load_bert_config(name),
+        model_cls=model.model_cls,
+        mm_encoder_cls=model.mm_encoder_cls,
+        video_encoder_cls=model.video_encoder_cls,
+        text_encoder_cls=model.text_encoder_cls,
+        num_hidden_video_layers=model.num_hidden_video_layers,
+        max_len=dataset.max_len,
+        max_video_len=dataset.max_video_len,
+        num_iso_layer=dataset.num_iso_layer,
+        video_dim=model.video_dim,
+        use_seg_emb=model.use_seg_emb,
+        num_labels=model.num_labels,
+        cls_token_id=tokenizer.cls_token_id,
+        sep_token_id=tokenizer.sep_token_id,
+    )
+
+
+def build_model(config: MMPTConfig) -> MMPTPreTrainedModel:
+    """Make a model with fresh weights.
+
+    Args:
+        config: its configuration.
+
+    Returns:
+        The model that `config.model_cls` names.
+
+    Raises:
+        ValueError: the name is not registered.
+    """
+    return lookup("model", config.model_cls, where="model_cls")(config)
+
+
+def init_from_bert(model: MMPTPreTrainedModel, weights: dict[str, torch.Tensor]) -> list[str]:
+    """Start a model from a BERT, as the original does: every encoder takes the layers it has, from the first on.
+
+    Args:
+        model: a model with fresh weights, changed in place.
+        weights: what `load_bert_weights` gives.
+
+    Returns:
+        The names of the parameters that no BERT has, which keep their fresh values.
+
+    Raises:
+        ValueError: the weights are those of a BERT of another shape, or lack a tensor that the model needs.
+    """
+    fresh, problems = [], []
+    with torch.no_grad():
+        for name, parameter in model.state_dict(keep_vars=True).items():
+            source = _bert_name_of(name)
+            if source is None:
+                fresh.append(name)
+            elif source not in weights:
+                problems.append(f"{source} is missing")
+            elif weights[source].shape != parameter.shape:
+                problems.append(f"{source} is {tuple(weights[source].shape)}, not {tuple(parameter.shape)}")
+            else:
+                parameter.copy_(weights[source])
+    if problems:
+        raise ValueError("this BERT does not fit the model:\n" + "\n".join(f"  - {line}" for line in problems))
+    return fresh
+
+
+def start_from_bert(run: RunConfig) -> MMPTPreTrainedModel:
+    """Make a model for pre-training.
+
+    Args:
+        run: what the YAML file says.
+
+    Returns:
+        The model, its BERT layers taken from `dataset.bert_name`.
+
+    Raises:
+        FileNotFoundError: the BERT or its weights cannot be found.
+        ValueError: as for `build_config` and `init_from_bert`.
+    """
+    model = build_model(build_config(run))
+    init_from_bert(model, load_bert_weights(run.dataset.bert_name))
+    return model
+
+
+def _bert_name_of(name: str) -> str | None:
+    """The tensor of a BERT checkpoint that a parameter starts from; None for what BERT does not have."""
+    tower, _, rest = name.partition(".")
+    if rest.startswith(("videomlp.", "classifier.")) or "seg_embeddings" in rest:
+        return None
+    if rest == "cls.predictions.decoder.bias":
+        return "cls.predictions.bias"
+    return f"bert.{rest}" if tower == "text_encoder" else rest
+
+
+def register_auto_classes() -> None:
+    """Make transformers' AutoConfig and AutoModel know the models: a folder's `architectures` says which one it is."""
+    models = {lookup("model", name) for name in names("model")}
+    AutoConfig.register(MMPTConfig.model_type, MMPTConfig, exist_ok=True)
+    AutoModel.register(MMPTConfig, tuple(sorted(models, key=lambda cls: cls.__name__)), exist_ok=True)  # pyright: ignore
+
+
+def default_bert_config(hidden_size: int) -> BertConfig | None:
+    """Guess a BERT's shape from its width.
+
+    Args:
+        hidden_size: width of the embeddings.
+
+    Returns:
+        bert-base's configuration for 768; None for others, since the number of heads cannot be seen in weights.
+    """
+    return BertConfig() if hidden_size == BertConfig().hidden_size else None

@@ -1,0 +1,51 @@
+"""What all tests share: where the recorded numbers and the real data are."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--golden-dir",
+        type=Path,
+        help="folder of numbers recorded from the original, for tests/parity (default: tests/golden)",
+    )
+
+
+def golden_folder(config: pytest.Config) -> Path:
+    """The folder to check against: the option's, else tests/golden, else the shared one."""
+    chosen = config.getoption("--golden-dir")
+    if chosen is not None:
+        if not chosen.is_dir():
+            raise pytest.UsageError(f"--golden-dir {chosen} is not a folder")
+        return chosen.resolve()
+    own = ROOT / "tests" / "golden"
+    return own if own.is_dir() else SHARED / "golden"
+
+
+@pytest.fixture(scope="session")
+def golden_dir(request: pytest.FixtureRequest) -> Path:
+    folder = golden_folder(request.config)
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is absent: it holds the numbers recorded from the original")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_videos() -> Path:
+    folder = SHARED / "data" / "videos"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is absent: it holds the real videos, which are not part of the repository")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bert_base() -> Path:
+    folder = SHARED / "data" / "bert-base-uncased"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is absent: it holds the real BERT vocabulary, which is not part of the repository")
+    return folder
