@@ -50,18 +50,16 @@ class OneEncoderModel(MMPTPreTrainedModel):
         """
         return joint_sequence(self.mm_encoder.bert, caps, cmasks, video_tokens, vmasks, self.config.max_video_len)
 
-    def states(self, sequence: TokenSequence, *, apart: bool = False) -> Iterator[torch.Tensor]:
-        """Walk the layers.
+    def states(self, sequence: TokenSequence) -> Iterator[torch.Tensor]:
+        """Walk the layers, video and text apart below `num_iso_layer`.
 
         Args:
             sequence: what the encoder is fed.
-            apart: keep video and text apart in every layer, not only below `num_iso_layer`.
 
         Yields:
             float (B, S, D): the embeddings, then the state after each layer.
         """
-        layers = self.config.bert_config.num_hidden_layers if apart else self.config.num_iso_layer
-        return layer_states(self.mm_encoder.bert, sequence, num_iso_layer=layers)
+        return layer_states(self.mm_encoder.bert, sequence, num_iso_layer=self.config.num_iso_layer)
 
     def pooled(
         self, caps: torch.Tensor, cmasks: torch.Tensor, vfeats: torch.Tensor, vmasks: torch.Tensor
