@@ -88,6 +88,26 @@ def resolve(tree: DictConfig, *, source: str, overrides: Sequence[str] = ()) -> 
     return RunConfig(dataset=dataset, model=model, save_path=save_path, source=source, raw=raw)
 
 
+def find_project_file(relative: str) -> Path:
+    """Find one of the YAML files that come with this package.
+
+    Args:
+        relative: its path below ``projects/``.
+
+    Returns:
+        The file in the current folder's ``projects/`` when it is there, else the package's own.
+
+    Raises:
+        FileNotFoundError: it is in neither.
+    """
+    package = Path(__file__).resolve().parent.parent
+    places = [Path("projects"), package / "projects", package.parent / "projects"]  # here, installed, in a clone
+    for place in places:
+        if (place / relative).is_file():
+            return place / relative
+    raise FileNotFoundError(f"{relative} is in none of {', '.join(map(str, places))}; install the package again")
+
+
 def project_root(path: Path) -> Path | None:
     """Find the folder that the names in a project's YAML file are relative to.
 

@@ -10,6 +10,7 @@ from transformers.utils.generic import ModelOutput
 
 from mmpt.models.configuration import MMPTConfig
 from mmpt.models.encoders import VideoBertEncoder
+from mmpt.models.pooling import masked_mean
 from mmpt.models.video_bert import used_length
 from mmpt.utils.registry import lookup
 
@@ -33,8 +34,22 @@ class MMFusionOutput(ModelOutput):
     logits: torch.Tensor | None = None
 
 
+@dataclass(frozen=True)
+class VideoStates:
+    """Videos in the common space.
+
+    Args:
+        pooled: float (B, D), one vector a video.
+        tokens: float (B, V, D), one a second; zeros where the batch's padding was trimmed.
+    """
+
+    pooled: torch.Tensor
+    tokens: torch.Tensor
+
+
 class MMPTPreTrainedModel(PreTrainedModel):
-    """Base of every model: loading, saving and initialisation come from transformers.
+    """Base of every model: loading, saving and initialisation come from transformers, and videos and texts can be
+    encoded each on their own, into vectors whose dot product is the score.
 
     `trim_padding` (True) cuts a batch's padding to its longest row before the encoder. The result is the same and the
     time is not; torch.compile with static shapes wants it off.
@@ -57,6 +72,102 @@ class MMPTPreTrainedModel(PreTrainedModel):
         predictions_bias = getattr(module, "bias", None)
         if isinstance(getattr(module, "decoder", None), nn.Linear) and isinstance(predictions_bias, nn.Parameter):
             predictions_bias.zero_()  # BERT's word head keeps its bias beside its decoder
+
+    def get_text_features(self, caps: torch.Tensor, cmasks: torch.Tensor) -> torch.Tensor:
+        """Encode texts: the mean over their tokens and the last [SEP].
+
+        Args:
+            caps: int64 (B, T), [CLS] [SEP] text [SEP] padding.
+            cmasks: bool (B, T).
+
+        Returns:
+            float (B, D).
+        """
+        raise NotImplementedError
+
+    def get_video_features(
+        self,
+        vfeats: torch.Tensor,
+        vmasks: torch.Tensor,
+        caps: torch.Tensor | None = None,
+        cmasks: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Encode videos: the mean over their seconds and the [SEP] behind them.
+
+        Args:
+            vfeats: float (B, V, 512), one row a second.
+            vmasks: bool (B, V).
+            caps: int64 (B, T) whose first two places are the [CLS] and [SEP] to use; the configuration's by default.
+            cmasks: bool (B, T), with `caps`.
+
+        Returns:
+            float (B, D).
+
+        Raises:
+            ValueError: the model mixes video and text from its first layer, so that neither can be encoded alone.
+        """
+        return self.encode_video(vfeats, vmasks, caps, cmasks).pooled
+
+    def get_video_tokens(
+        self,
+        vfeats: torch.Tensor,
+        vmasks: torch.Tensor,
+        caps: torch.Tensor | None = None,
+        cmasks: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Encode videos second by second.
+
+        Args:
+            vfeats: float (B, V, 512).
+            vmasks: bool (B, V).
+            caps: as for `get_video_features`.
+            cmasks: as for `get_video_features`.
+
+        Returns:
+            float (B, V, D); zeros where the batch's padding was trimmed.
+
+        Raises:
+            ValueError: as for `get_video_features`.
+        """
+        return self.encode_video(vfeats, vmasks, caps, cmasks).tokens
+
+    def encode_video(
+        self,
+        vfeats: torch.Tensor,
+        vmasks: torch.Tensor,
+        caps: torch.Tensor | None = None,
+        cmasks: torch.Tensor | None = None,
+    ) -> VideoStates:
+        """Encode videos once, for their vector and their seconds.
+
+        Args:
+            vfeats: float (B, V, 512).
+            vmasks: bool (B, V).
+            caps: as for `get_video_features`.
+            cmasks: as for `get_video_features`.
+
+        Returns:
+            Both.
+
+        Raises:
+            ValueError: as for `get_video_features`.
+        """
+        states, real = self._video_states(vfeats, vmasks, caps, cmasks)
+        tokens = states[:, 1:-1]  # without [CLS] and [SEP]: (B, V + 2, D) -> (B, V, D)
+        return VideoStates(
+            pooled=masked_mean(states[:, 1:], real[:, 1:]),  # all but [CLS]: (B, V + 1, D) -> (B, D)
+            tokens=nn.functional.pad(tokens, (0, 0, 0, vfeats.shape[1] - tokens.shape[1])),
+        )
+
+    def _video_states(
+        self,
+        vfeats: torch.Tensor,
+        vmasks: torch.Tensor,
+        caps: torch.Tensor | None,
+        cmasks: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """States of [CLS] video [SEP], float (B, V + 2, D), and which are real, bool (B, V + 2), padding trimmed."""
+        raise NotImplementedError
 
     def _make_encoder(self, name: str | None, default: str, *, num_layers: int | None = None) -> VideoBertEncoder:
         return lookup("encoder", name or default, where="model.mm_encoder_cls")(self.config, num_layers=num_layers)

@@ -130,9 +130,9 @@ def _absent(what: str, place: str, error: Exception) -> FileNotFoundError:
             "tokenizer_config.json"
         )
     return FileNotFoundError(
-        f"{what} of {place!r} is not on this machine, and the hub cannot be reached ({_first_line(error)}). Get it once "
-        f"with `mmpt download bert`, or point to a folder with config.json and vocab.txt: --bert-name FOLDER, "
-        f"bert_name=FOLDER in Python, or dataset.bert_name in the YAML file"
+        f"{what} of {place!r} is not on this machine, and the hub cannot be reached ({_first_line(error)}). "
+        "Get it once with `mmpt download bert`, or point to a folder with config.json and vocab.txt: "
+        "--bert-name FOLDER, bert_name=FOLDER in Python, or dataset.bert_name in the YAML file"
     )
 
 

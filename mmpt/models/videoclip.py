@@ -39,49 +39,6 @@ class TwoPassModel(MMPTPreTrainedModel):
             pooled_text=self.get_text_features(caps, cmasks),
         )
 
-    def get_video_features(
-        self,
-        vfeats: torch.Tensor,
-        vmasks: torch.Tensor,
-        caps: torch.Tensor | None = None,
-        cmasks: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Encode videos: the mean over their seconds and the [SEP] behind them.
-
-        Args:
-            vfeats: float (B, V, 512).
-            vmasks: bool (B, V).
-            caps: int64 (B, T) whose first two places are the [CLS] and [SEP] to use; the configuration's by default.
-            cmasks: bool (B, T), with `caps`.
-
-        Returns:
-            float (B, D).
-        """
-        states, mask = self._video_states(vfeats, vmasks, caps, cmasks)
-        return masked_mean(states[:, 1:], mask[:, 1:])  # all but [CLS]: (B, V + 1, D) -> (B, D)
-
-    def get_video_tokens(
-        self,
-        vfeats: torch.Tensor,
-        vmasks: torch.Tensor,
-        caps: torch.Tensor | None = None,
-        cmasks: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Encode videos second by second.
-
-        Args:
-            vfeats: float (B, V, 512).
-            vmasks: bool (B, V).
-            caps: as for `get_video_features`.
-            cmasks: as for `get_video_features`.
-
-        Returns:
-            float (B, V, D); zeros where the batch's padding was trimmed.
-        """
-        states, _ = self._video_states(vfeats, vmasks, caps, cmasks)
-        tokens = states[:, 1:-1]  # without [CLS] and [SEP]: (B, V + 2, D) -> (B, V, D)
-        return torch.nn.functional.pad(tokens, (0, 0, 0, vfeats.shape[1] - tokens.shape[1]))
-
     def get_text_features(self, caps: torch.Tensor, cmasks: torch.Tensor) -> torch.Tensor:
         """Encode texts: the mean over their tokens and the last [SEP].
 

@@ -84,55 +84,6 @@ class OneEncoderModel(MMPTPreTrainedModel):
             pooled_text=masked_mean(state[:, text_begin:], sequence.real[:, text_begin:]),
         )
 
-    def get_video_features(
-        self,
-        vfeats: torch.Tensor,
-        vmasks: torch.Tensor,
-        caps: torch.Tensor | None = None,
-        cmasks: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Encode videos alone: the mean over their seconds and the [SEP] behind them.
-
-        Args:
-            vfeats: float (B, V, 512).
-            vmasks: bool (B, V).
-            caps: int64 (B, T) whose first two places are the [CLS] and [SEP] to use; the configuration's by default.
-            cmasks: bool (B, T), with `caps`.
-
-        Returns:
-            float (B, D).
-
-        Raises:
-            ValueError: the model mixes video and text from its first layer, so that neither can be encoded alone.
-        """
-        state, real = self._video_state(vfeats, vmasks, caps, cmasks)
-        return masked_mean(state[:, 1:], real[:, 1:])  # all but [CLS]: (B, V + 1, D) -> (B, D)
-
-    def get_video_tokens(
-        self,
-        vfeats: torch.Tensor,
-        vmasks: torch.Tensor,
-        caps: torch.Tensor | None = None,
-        cmasks: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Encode videos alone, second by second.
-
-        Args:
-            vfeats: float (B, V, 512).
-            vmasks: bool (B, V).
-            caps: as for `get_video_features`.
-            cmasks: as for `get_video_features`.
-
-        Returns:
-            float (B, V, D); zeros where the batch's padding was trimmed.
-
-        Raises:
-            ValueError: as for `get_video_features`.
-        """
-        state, _ = self._video_state(vfeats, vmasks, caps, cmasks)
-        tokens = state[:, 1:-1]  # without [CLS] and [SEP]: (B, V + 2, D) -> (B, V, D)
-        return torch.nn.functional.pad(tokens, (0, 0, 0, vfeats.shape[1] - tokens.shape[1]))
-
     def get_text_features(self, caps: torch.Tensor, cmasks: torch.Tensor) -> torch.Tensor:
         """Encode texts alone: the mean over their tokens and the last [SEP].
 
@@ -144,7 +95,7 @@ class OneEncoderModel(MMPTPreTrainedModel):
             float (B, D).
 
         Raises:
-            ValueError: as for `get_video_features`.
+            ValueError: the model mixes video and text from its first layer, so that neither can be encoded alone.
         """
         self._require_isolation()
         caps, cmasks = self._trim_text(caps, cmasks)
@@ -153,7 +104,7 @@ class OneEncoderModel(MMPTPreTrainedModel):
         state = state_at(self.states(sequence), self.pooling_layer)
         return masked_mean(state[:, 2:], sequence.real[:, 2:])  # (B, T - 2, D) -> (B, D)
 
-    def _video_state(
+    def _video_states(
         self,
         vfeats: torch.Tensor,
         vmasks: torch.Tensor,

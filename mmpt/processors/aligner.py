@@ -5,22 +5,23 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from mmpt.config import DatasetConfig
-
 
 class Aligner:
     """Builds the text and the video part of a sequence; aligners of data sets build on it.
 
     Args:
-        config: the `dataset:` block; `max_len` and `max_video_len` are used.
+        max_len: places of the whole sequence.
+        max_video_len: places of the video part.
         cls_token_id: id of [CLS].
         sep_token_id: id of [SEP].
         pad_token_id: id of [PAD].
     """
 
-    def __init__(self, config: DatasetConfig, *, cls_token_id: int, sep_token_id: int, pad_token_id: int) -> None:
-        self.max_len = config.max_len
-        self.max_video_len = config.max_video_len
+    def __init__(
+        self, *, max_len: int, max_video_len: int, cls_token_id: int, sep_token_id: int, pad_token_id: int
+    ) -> None:
+        self.max_len = max_len
+        self.max_video_len = max_video_len
         self.cls_token_id = cls_token_id
         self.sep_token_id = sep_token_id
         self.pad_token_id = pad_token_id

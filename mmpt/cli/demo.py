@@ -1,0 +1,159 @@
+"""`mmpt demo`: the whole way from a video file to a score, with nothing to download."""
+
+import argparse
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+EXAMPLES = """example:
+  mmpt demo
+
+Renders a clip of six seconds, makes seeded random weights in the format of the
+published ones, and scores the clip as `mmpt score` scores a video of yours. The
+weights are random, so the scores mean nothing: it shows that everything works.
+"""
+SECONDS, FPS, HEIGHT, WIDTH = 6, 30, 240, 320
+SENTENCES = ("a red ball rolls to the right", "a blue square sinks to the ground")
+HIDDEN, LAYERS, VIDEO_LAYERS, HEADS = 192, 4, 2, 4  # a small BERT; the real one has 768, 12, 6, 12
+SEED = 0
+NOTE = """[yellow]The weights are random (seed {seed}): these scores mean nothing.[/yellow] What ran is real: decoding,
+S3D, both towers and the score. The weights and the clip are in {home}.
+
+For scores that mean something:
+  mmpt download videoclip s3d bert
+  mmpt score your-video.mp4 "what happens in it" "what does not"
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.epilog = EXAMPLES
+    parser.add_argument("--home", type=Path, default=Path("runs/demo"), help="where to put it all (%(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make weights and a clip, and score it.
+
+    Returns:
+        The exit code of `mmpt score`.
+    """
+    from mmpt.cli import score
+    from mmpt.cli.console import err, out
+    from mmpt.video.writer import write_video
+
+    clip = args.home / "clip.mp4"
+    with err.status(f"rendering {clip} and making random weights"):
+        write_video(clip, render(), fps=FPS)
+        config = make_weights(args.home)
+    out.print(f"$ MMPT_HOME={args.home} mmpt score {clip} \\\n    " + " \\\n    ".join(f'"{s}"' for s in SENTENCES))
+    before = os.environ.get("MMPT_HOME")
+    os.environ["MMPT_HOME"] = str(args.home)  # so that random weights never lie where real ones belong
+    try:
+        parser = argparse.ArgumentParser()
+        score.configure(parser)
+        plot = args.home / "clip.png"
+        words = [str(clip), *SENTENCES, "--model", str(config), "--plot", str(plot), "--no-cache"]
+        code = score.run(parser.parse_args(words))
+    finally:
+        os.environ.pop("MMPT_HOME")
+        if before is not None:
+            os.environ["MMPT_HOME"] = before
+    out.print(NOTE.format(seed=SEED, home=args.home))
+    return code
+
+
+def render() -> "Iterator[np.ndarray]":
+    """Draw the clip: a red ball rolls to the right while a blue square sinks.
+
+    Yields:
+        uint8 (240, 320, 3) frames.
+    """
+    import numpy as np
+
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    count = SECONDS * FPS
+    for index in range(count):
+        done = index / (count - 1)
+        frame = np.full((HEIGHT, WIDTH, 3), 235, dtype=np.uint8)
+        frame[HEIGHT * 3 // 4 :] = (150, 120, 90)
+        top = int(30 + 90 * done)
+        frame[top : top + 60, 210:270] = (40, 80, 200)
+        ball = (rows - 150) ** 2 + (columns - (40 + 240 * done)) ** 2 < 30**2
+        frame[ball] = (210, 40, 40)
+        yield frame
+
+
+def make_weights(home: Path) -> Path:
+    """Write a YAML file, a vocabulary, a checkpoint and S3D files as the published ones lie.
+
+    Args:
+        home: the folder to take the place of the working folder.
+
+    Returns:
+        The YAML file.
+    """
+    import torch
+    import yaml
+
+    from mmpt.config import load_config
+    from mmpt.config.load import find_project_file
+    from mmpt.models.build import build_config, build_model
+    from mmpt.models.checkpoints import original_state
+    from mmpt.models.original import write_original
+
+    bert = _make_bert(home / "bert")
+    config = home / "demo.yaml"
+    overrides = {
+        "includes": [str(find_project_file("retri/videoclip/how2.yaml").resolve())],
+        "dataset": {"bert_name": str(bert)},
+        "model": {"num_hidden_video_layers": VIDEO_LAYERS},
+    }
+    config.write_text(yaml.safe_dump(overrides, sort_keys=False))
+    run = load_config(config)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        model = build_model(build_config(run))
+        assert run.save_path is not None
+        write_original(home / run.save_path / "checkpoint_best.pt", original_state(model))
+        _make_s3d(home)
+    return config
+
+
+def _make_bert(folder: Path) -> Path:
+    from transformers import BertConfig
+
+    words = sorted({word for sentence in SENTENCES for word in sentence.split()})
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789"
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{c}" for c in letters)]
+    vocabulary += [word for word in words if word not in vocabulary]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer", "do_lower_case": true}\n')
+    BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=HIDDEN,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS,
+        intermediate_size=4 * HIDDEN,
+    ).save_pretrained(folder)
+    return folder
+
+
+def _make_s3d(home: Path) -> None:
+    import numpy as np
+    import torch
+
+    from mmpt.models.pretrained import S3D_WEIGHTS, S3D_WORDS
+    from mmpt.utils.files import atomic_path
+    from mmpt.video.backbones.s3d import S3D, S3DConfig
+
+    words = sorted({word for sentence in SENTENCES for word in sentence.split()})
+    s3d = S3D(S3DConfig(vocab_size=len(words) + 1))
+    with atomic_path(home / S3D_WEIGHTS) as path:
+        torch.save(s3d.state_dict(), path)
+    with atomic_path(home / S3D_WORDS) as path, path.open("wb") as file:
+        np.save(file, np.array(words))

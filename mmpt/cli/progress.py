@@ -1,0 +1,48 @@
+"""Progress bars on the error stream, gone when the work is done."""
+
+import contextlib
+from collections.abc import Iterator
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from mmpt.cli.console import err
+
+
+class SecondBar:
+    """Counts the seconds of a video that are done.
+
+    Args:
+        progress: the display.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = progress.add_task("", total=None, start=True)
+
+    def begin(self, name: str, number: int, count: int) -> None:
+        """Start on a video: its name, and which of how many it is."""
+        label = name if count == 1 else f"{number}/{count} {name}"
+        self._progress.reset(self._task, description=label, total=None, start=True)
+
+    def advance(self, done: int, total: int | None) -> None:
+        """Say how many seconds are done, and of how many, when that is known."""
+        self._progress.update(self._task, completed=done, total=total)
+
+
+@contextlib.contextmanager
+def second_bar() -> Iterator[SecondBar]:
+    """Show a bar in seconds of video.
+
+    Yields:
+        The bar.
+    """
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("s of video"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as progress:
+        yield SecondBar(progress)

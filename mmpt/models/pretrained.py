@@ -1,0 +1,176 @@
+"""The tutorial's way in: a YAML file -> model, tokenizer and aligner, from video frames to a score."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from mmpt.config import RunConfig, load_config
+from mmpt.models.base import MMFusionOutput, MMPTPreTrainedModel
+from mmpt.models.bert import load_tokenizer
+from mmpt.models.build import build_config, build_model
+from mmpt.models.checkpoints import load_original
+from mmpt.processors.aligner import Aligner
+from mmpt.utils.places import locate
+from mmpt.utils.published import command_for
+from mmpt.video.backbones.s3d import S3D, load_s3d
+from mmpt.video.backbones.s3d_inference import S3DInference
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+S3D_WEIGHTS = "pretrained_models/s3d_howto100m.pth"
+S3D_WORDS = "pretrained_models/s3d_dict.npy"
+BEST = "checkpoint_best.pt"
+
+
+class MMPTModel(nn.Module):
+    """Video frames and text in, score out: S3D, then one of the video-text models.
+
+    As in the original, S3D's output goes to the model as it is, whatever its length. `mmpt.load` scales it to unit
+    length, as the models were trained; scores of the two differ, and neither is wrong for its own purpose.
+
+    Args:
+        model: the video-text model.
+        s3d: the video network; its inference form is used.
+    """
+
+    def __init__(self, model: MMPTPreTrainedModel, s3d: S3D) -> None:
+        super().__init__()
+        self.video_encoder = S3DInference(s3d)
+        self.model = model
+
+    @classmethod
+    def from_pretrained(
+        cls, config: str | Path, checkpoint: str = BEST, *, bert_name: str | None = None
+    ) -> tuple["MMPTModel", "PreTrainedTokenizerBase", Aligner]:
+        """Load a model from its YAML file and its published weights.
+
+        Args:
+            config: the YAML file, for example ``"projects/retri/videoclip/how2.yaml"``.
+            checkpoint: the checkpoint's name below the file's `eval.save_path`.
+            bert_name: folder or hub name to use in place of the file's.
+
+        Returns:
+            The model in evaluation mode, the tokenizer, and the aligner.
+
+        Raises:
+            FileNotFoundError: the YAML file, weights or the tokenizer are missing; says which and what gets them.
+            ValueError: the YAML file or the weights cannot be used.
+        """
+        run = load_config(config)
+        model, tokenizer, aligner = load_run(run, checkpoint=checkpoint, bert_name=bert_name)
+        return cls(model, load_s3d(find_weights(S3D_WEIGHTS), find_weights(S3D_WORDS))).eval(), tokenizer, aligner
+
+    def forward(
+        self, video_frames: torch.Tensor, caps: torch.Tensor, cmasks: torch.Tensor, return_score: bool = False
+    ) -> dict[str, torch.Tensor] | MMFusionOutput:
+        """Score videos against texts, pair by pair.
+
+        Args:
+            video_frames: float in 0..1 or uint8, (B, T, FPS, H, W, 3): T seconds of 30 frames.
+            caps: int64 (B, places), from `aligner._build_text_seq`.
+            cmasks: bool (B, places).
+            return_score: give the score instead of the two vectors.
+
+        Returns:
+            ``{"score": float (B,)}``, or `pooled_video` and `pooled_text`, float (B, D).
+
+        Raises:
+            ValueError: there are no seconds, more than the model takes, or the shapes do not fit.
+        """
+        limit = self.model.config.max_video_len
+        if video_frames.ndim != 6 or video_frames.shape[-1] != 3 or not 1 <= video_frames.shape[1] <= limit:
+            raise ValueError(
+                f"video_frames is {tuple(video_frames.shape)}; it takes (batch, seconds, frames, height, width, 3) "
+                f"with 1 to {limit} seconds (max_video_len): cut longer videos into windows, as mmpt.load(...) does"
+            )
+        device = next(self.model.parameters()).device
+        batch, seconds = video_frames.shape[:2]
+        vfeats = self.encode_frames(video_frames.flatten(0, 1).to(device)).unflatten(0, (batch, seconds))
+        vmasks = torch.ones(batch, seconds, dtype=torch.bool, device=device)
+        output = self.model(caps.to(device), cmasks.to(device), vfeats, vmasks)
+        if not return_score:
+            return output
+        return {"score": (output.pooled_video * output.pooled_text).sum(dim=1)}  # (B, D) . (B, D) -> (B,)
+
+    @torch.no_grad()
+    def encode_frames(self, frames: torch.Tensor) -> torch.Tensor:
+        """Run S3D.
+
+        Args:
+            frames: float in 0..1 or uint8, (seconds, FPS, H, W, 3).
+
+        Returns:
+            float (seconds, 512), as S3D gives it.
+        """
+        if frames.dtype == torch.uint8:
+            return self.video_encoder.encode_frames(frames).video_embedding
+        clips = frames.float().permute(0, 4, 1, 2, 3)  # (N, FPS, H, W, 3) -> (N, 3, FPS, H, W)
+        return self.video_encoder(clips).video_embedding
+
+
+def load_run(
+    run: RunConfig, *, checkpoint: str = BEST, bert_name: str | None = None
+) -> tuple[MMPTPreTrainedModel, "PreTrainedTokenizerBase", Aligner]:
+    """Load the model, tokenizer and aligner of a YAML file.
+
+    Args:
+        run: what the file says.
+        checkpoint: the checkpoint's name below `eval.save_path`.
+        bert_name: folder or hub name to use in place of the file's.
+
+    Returns:
+        The model in evaluation mode, the tokenizer, and the aligner.
+
+    Raises:
+        FileNotFoundError: weights or the tokenizer are missing.
+        ValueError: the file names no `eval.save_path`, or the weights do not fit.
+    """
+    if run.save_path is None:
+        raise ValueError(f"{run.source} says nothing of eval.save_path, the folder that holds {checkpoint}")
+    weights = find_weights(Path(run.save_path) / checkpoint)
+    model = build_model(build_config(run, bert_name=bert_name))
+    load_original(model, weights)
+    tokenizer = load_tokenizer(bert_name or run.dataset.bert_name)
+    return model.eval(), tokenizer, make_aligner(model, tokenizer)
+
+
+def make_aligner(model: MMPTPreTrainedModel, tokenizer: "PreTrainedTokenizerBase") -> Aligner:
+    """Make the aligner whose sequences a model takes.
+
+    Args:
+        model: the model.
+        tokenizer: its tokenizer.
+
+    Returns:
+        An aligner with the model's lengths and the tokenizer's special tokens.
+    """
+    return Aligner(
+        max_len=model.config.max_len,
+        max_video_len=model.config.max_video_len,
+        cls_token_id=tokenizer.cls_token_id,
+        sep_token_id=tokenizer.sep_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+def find_weights(relative: str | Path) -> Path:
+    """Find a weight file at its documented place.
+
+    Args:
+        relative: the path as the documentation writes it.
+
+    Returns:
+        The path, below $MMPT_HOME or the current folder.
+
+    Raises:
+        FileNotFoundError: it is not there; the message names the command that gets it.
+    """
+    path = locate(relative)
+    if path.is_file():
+        return path
+    command = command_for(relative)
+    hint = f"get it with `{command}`" if command else "train it first, or point eval.save_path at where it lies"
+    raise FileNotFoundError(f"{path} does not exist; {hint}, or set MMPT_HOME to the folder that {relative} lies in")

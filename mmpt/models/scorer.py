@@ -1,0 +1,337 @@
+"""The way in for people with videos: sentences and videos of any length in, scores and curves by the second out.
+
+Shapes: N texts, W windows of a video, V seconds of a window, D width.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from mmpt.config import load_config
+from mmpt.config.load import find_project_file
+from mmpt.models.base import MMPTPreTrainedModel
+from mmpt.models.bert import load_tokenizer
+from mmpt.models.checkpoints import load_folder
+from mmpt.models.pretrained import S3D_WEIGHTS, S3D_WORDS, find_weights, load_run, make_aligner
+from mmpt.processors.aligner import Aligner
+from mmpt.utils.places import locate
+from mmpt.video.backbones.base import Backbone
+from mmpt.video.backbones.s3d_backbone import S3DBackbone
+from mmpt.video.features import Features, cached
+from mmpt.video.windows import cut
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+PUBLISHED = {"videoclip": "retri/videoclip/how2.yaml", "vlm": "mtm/vlm/how2.yaml"}
+TEXT_BATCH, WINDOW_BATCH = 64, 16  # rows a forward pass; more gains nothing on a laptop
+UNIT_LENGTH = 0.05  # a feature vector's length may be this far from 1, as float16 files are
+
+Video = str | os.PathLike[str] | Features | np.ndarray | torch.Tensor
+
+
+@dataclass(frozen=True)
+class EncodedVideo:
+    """A video in the common space.
+
+    Args:
+        vectors: float32 (W, D), one for each window.
+        windows: the windows' seconds, (start, end) each, end excluded.
+        tokens: float32 (seconds, D), one for each started second.
+    """
+
+    vectors: torch.Tensor
+    windows: list[tuple[int, int]]
+    tokens: torch.Tensor
+
+
+class Scorer:
+    """Encodes texts and videos, and scores them against each other.
+
+    A score is the dot product of a text and a video, without temperature, as in the papers; of a video longer than the
+    model takes at once, it is that of the best window.
+
+    Args:
+        model: the video-text model, on its device.
+        tokenizer: its tokenizer.
+        aligner: its aligner.
+        backbone: what turns frames into features.
+        name: what messages call the model.
+        use_cache: keep features in the user's cache folder.
+    """
+
+    def __init__(
+        self,
+        model: MMPTPreTrainedModel,
+        tokenizer: "PreTrainedTokenizerBase",
+        aligner: Aligner,
+        backbone: Backbone,
+        *,
+        name: str = "",
+        use_cache: bool = True,
+    ) -> None:
+        expected = model.config.features["backbone"]
+        if backbone.name != expected or backbone.dim != model.config.video_dim:
+            raise ValueError(
+                f"the model {name} was made for {expected} features of width {model.config.video_dim}; the backbone "
+                f"{backbone.name!r} gives width {backbone.dim}"
+            )
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.aligner = aligner
+        self.backbone = backbone
+        self.name = name
+        self.use_cache = use_cache
+
+    @property
+    def l2_normalized(self) -> bool:
+        """Whether the model's features are scaled to unit length, second by second."""
+        return bool(self.model.config.features["l2_normalized"])
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    @torch.no_grad()
+    def encode_text(self, texts: Sequence[str]) -> torch.Tensor:
+        """Encode sentences.
+
+        Args:
+            texts: the sentences.
+
+        Returns:
+            float32 (N, D), in the order given.
+
+        Raises:
+            ValueError: a sentence is empty, or a single string was given in place of a list.
+        """
+        if isinstance(texts, str):
+            raise ValueError(f"encode_text takes a list of sentences, got the string {texts!r}; write [{texts!r}]")
+        if empty := [index for index, text in enumerate(texts) if not text.strip()]:
+            raise ValueError(
+                f"sentence {empty[0] + 1} of {len(texts)} is empty; every sentence takes at least one word"
+            )
+        if not texts:
+            return torch.zeros(0, self.model.config.hidden_size)
+        ids = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+        vectors: list[torch.Tensor] = [torch.empty(0)] * len(texts)
+        by_length = sorted(range(len(texts)), key=lambda index: len(ids[index]))  # little padding within a batch
+        for start in range(0, len(texts), TEXT_BATCH):
+            batch = by_length[start : start + TEXT_BATCH]
+            caps, cmasks = _stack(self.aligner._build_text_seq(ids[index]) for index in batch)
+            encoded = self.model.get_text_features(caps.to(self.device), cmasks.to(self.device))
+            for index, vector in zip(batch, encoded.float().cpu(), strict=True):
+                vectors[index] = vector
+        return torch.stack(vectors)
+
+    @torch.no_grad()
+    def encode_video(self, video: Video, *, stride: int | None = None) -> EncodedVideo:
+        """Encode a video of any length, window by window.
+
+        Args:
+            video: a file; frames, uint8 (seconds, 30, H, W, 3); or features, float (seconds, 512).
+            stride: seconds from one window's start to the next; by default windows do not overlap.
+
+        Returns:
+            The vectors of its windows of up to `max_video_len` seconds, and of its seconds.
+
+        Raises:
+            FileNotFoundError: there is no such file, or the backbone's weights are missing.
+            ValueError: the file is no readable video, or the features are not of the kind that the model was made for.
+        """
+        features = self.features(video)
+        size = self.aligner.max_video_len
+        windows = cut(len(features), size, stride)
+        vectors, tokens = [], []
+        for start in range(0, len(windows), WINDOW_BATCH):
+            batch = [features[begin:end] for begin, end in windows[start : start + WINDOW_BATCH]]
+            vfeats, vmasks = (part.to(self.device) for part in _stack(map(self.aligner._build_video_seq, batch)))
+            vfeats = vfeats.to(self.model.dtype)
+            states = self.model.encode_video(vfeats, vmasks)
+            vectors.append(states.pooled.float().cpu())
+            tokens.append(states.tokens.float().cpu())
+        return EncodedVideo(
+            vectors=torch.cat(vectors),
+            windows=windows,
+            tokens=_merge(torch.cat(tokens), windows, len(features)),
+        )
+
+    def features(self, video: Video) -> np.ndarray:
+        """Get the features of a video, from the cache where they are.
+
+        Args:
+            video: as for `encode_video`.
+
+        Returns:
+            float32 (seconds, 512), of unit length when the model wants them so.
+
+        Raises:
+            FileNotFoundError: as for `encode_video`.
+            ValueError: as for `encode_video`.
+        """
+        if isinstance(video, (str, os.PathLike)):
+            video = cached(video, self.backbone, l2_normalize=self.l2_normalized, use_cache=self.use_cache)
+        if isinstance(video, Features):
+            if video.backbone != self.backbone.name or video.l2_normalized != self.l2_normalized:
+                raise ValueError(
+                    f"these features come from {video.backbone!r}, l2_normalized={video.l2_normalized}; the model "
+                    f"takes those of {self.backbone.name!r}, l2_normalized={self.l2_normalized}"
+                )
+            return np.asarray(video.array, dtype=np.float32)
+        array = torch.as_tensor(video)
+        if array.ndim == 5:  # (seconds, FPS, H, W, 3)
+            vectors = self.backbone(array)
+            return (torch.nn.functional.normalize(vectors, dim=1) if self.l2_normalized else vectors).numpy()
+        return _checked(array.float().numpy(), self.model.config.video_dim, unit_length=self.l2_normalized)
+
+    def score(self, videos: Video | Sequence[Video], texts: str | Sequence[str]) -> torch.Tensor:
+        """Score videos against sentences.
+
+        Args:
+            videos: one or more, as for `encode_video`.
+            texts: one or more sentences.
+
+        Returns:
+            float32 (videos, N).
+
+        Raises:
+            FileNotFoundError: as for `encode_video`.
+            ValueError: as for `encode_video` and `encode_text`.
+        """
+        encoded = self.encode_text([texts] if isinstance(texts, str) else texts)
+        several = videos if isinstance(videos, (list, tuple)) else [videos]
+        return torch.stack([best_window(self.encode_video(video), encoded) for video in several])
+
+    def curve(self, video: Video, text: str) -> torch.Tensor:
+        """Say second by second how well a video fits a sentence.
+
+        Args:
+            video: as for `encode_video`.
+            text: the sentence.
+
+        Returns:
+            float32 (seconds,): the dot product of each second's state in the video encoder with the sentence.
+
+        Raises:
+            FileNotFoundError: as for `encode_video`.
+            ValueError: as for `encode_video` and `encode_text`.
+        """
+        return curves(self.encode_video(video), self.encode_text([text]))[0]
+
+
+def load(
+    name: str | os.PathLike[str],
+    *,
+    device: str | torch.device = "cpu",
+    precision: str = "fp32",
+    runtime: str = "torch",
+    bert_name: str | None = None,
+    use_cache: bool = True,
+) -> Scorer:
+    """Load a model for scoring.
+
+    Args:
+        name: ``"videoclip"`` or ``"vlm"`` for the published ones; a YAML file whose `eval.save_path` holds
+            ``checkpoint_best.pt``; or a folder that `mmpt convert` or save_pretrained wrote.
+        device: ``"cpu"``, ``"cuda"`` or ``"mps"``.
+        precision: of the video backbone, ``"fp32"`` or ``"bf16"``.
+        runtime: of the video backbone, ``"torch"`` or ``"openvino"``.
+        bert_name: folder or hub name of the BERT, in place of the one the model names.
+        use_cache: keep features in the user's cache folder.
+
+    Returns:
+        The scorer.
+
+    Raises:
+        FileNotFoundError: weights, the tokenizer or the YAML file are missing; says which and what gets them.
+        ValueError: `name` is none of the above, or the weights cannot be used.
+    """
+    model, tokenizer, aligner = _load_model(name, bert_name)
+    layers = model.config.bert_config.num_hidden_layers
+    if hasattr(model, "mm_encoder") and not model.config.num_iso_layer:
+        model.config.num_iso_layer = layers  # as in every published evaluation: without it nothing is encoded alone
+    backbone = S3DBackbone(
+        find_weights(S3D_WEIGHTS), find_weights(S3D_WORDS), precision=precision, runtime=runtime, device=device
+    )
+    return Scorer(model.to(device), tokenizer, aligner, backbone, name=os.fspath(name), use_cache=use_cache)
+
+
+def best_window(video: EncodedVideo, texts: torch.Tensor) -> torch.Tensor:
+    """Score a video against texts.
+
+    Args:
+        video: the video.
+        texts: float (N, D).
+
+    Returns:
+        float (N,): for each text, the best of the video's windows.
+    """
+    return (video.vectors @ texts.T).amax(dim=0)  # (W, D) x (D, N) -> (N,)
+
+
+def curves(video: EncodedVideo, texts: torch.Tensor) -> torch.Tensor:
+    """Score a video's seconds against texts.
+
+    Args:
+        video: the video.
+        texts: float (N, D).
+
+    Returns:
+        float (N, seconds).
+    """
+    return texts @ video.tokens.T
+
+
+def _load_model(
+    name: str | os.PathLike[str], bert_name: str | None
+) -> tuple[MMPTPreTrainedModel, "PreTrainedTokenizerBase", Aligner]:
+    text = os.fspath(name)
+    if text in PUBLISHED:
+        return load_run(load_config(find_project_file(PUBLISHED[text])), bert_name=bert_name)
+    if Path(text).suffix in (".yaml", ".yml"):
+        return load_run(load_config(text), bert_name=bert_name)
+    folder = next((place for place in (Path(text), locate(text)) if place.is_dir()), None)
+    if folder is None:
+        raise ValueError(
+            f"{text!r} is no model; it takes {' or '.join(map(repr, PUBLISHED))}, a YAML file, or a folder that "
+            "`mmpt convert` wrote"
+        )
+    model = load_folder(folder)
+    tokenizer = load_tokenizer(bert_name or str(folder))
+    return model, tokenizer, make_aligner(model, tokenizer)
+
+
+def _stack(parts: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    first, second = zip(*parts, strict=True)
+    return torch.stack(first), torch.stack(second)
+
+
+def _merge(tokens: torch.Tensor, windows: Sequence[tuple[int, int]], length: int) -> torch.Tensor:
+    """Average each second over the windows that hold it: (W, V, D) -> (seconds, D)."""
+    total = tokens.new_zeros(length, tokens.shape[2])
+    count = tokens.new_zeros(length, 1)
+    for window, (begin, end) in zip(tokens, windows, strict=True):
+        total[begin:end] += window[: end - begin]
+        count[begin:end] += 1
+    return total / count
+
+
+def _checked(features: np.ndarray, width: int, *, unit_length: bool) -> np.ndarray:
+    if features.ndim != 2 or features.shape[1] != width or not len(features):
+        raise ValueError(f"features are {features.shape}; the model takes (seconds, {width}) with at least one second")
+    if not np.isfinite(features).all():
+        raise ValueError(f"features of second {int(np.argmax(~np.isfinite(features).all(1)))} are not finite numbers")
+    lengths = np.linalg.norm(features, axis=1)
+    real = lengths[lengths > 0]
+    if unit_length and len(real) and np.abs(real - 1).max() > UNIT_LENGTH:
+        raise ValueError(
+            f"the model takes features of unit length, and these have lengths from {real.min():.2f} to "
+            f"{real.max():.2f}; divide each second by its length, as extraction does by default"
+        )
+    return features
