@@ -23,23 +23,11 @@ the score of its best window. Features are kept in the user's cache folder, so a
 second call on the same video is instant.
 """
 VIDEO_SUFFIXES = frozenset(
-    [
-        ".3gp",
-        ".avi",
-        ".flv",
-        ".m2ts",
-        ".m4v",
-        ".mkv",
-        ".mov",
-        ".mp4",
-        ".mpeg",
-        ".mpg",
-        ".mts",
-        ".ogv",
-        ".ts",
-        ".webm",
-        ".wmv",
-    ]
+    f".{ending}"
+    for ending in (
+        *("3gp", "avi", "flv", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg"),
+        *("mpg", "mts", "ogv", "ts", "webm", "wmv"),
+    )
 )
 MAX_PLOTTED = 6  # sentences
 

@@ -42,7 +42,7 @@ def build_config(run: RunConfig, *, bert_name: str | None = None) -> MMPTConfig:
         num_iso_layer=dataset.num_iso_layer,
         video_dim=model.video_dim,
         use_seg_emb=model.use_seg_emb,
-        num_labels=model.num_labels,
+        num_classes=model.num_labels,
         cls_token_id=tokenizer.cls_token_id,
         sep_token_id=tokenizer.sep_token_id,
     )

@@ -205,7 +205,7 @@ def infer_config(state: Mapping[str, torch.Tensor], *, source: str) -> MMPTConfi
         num_hidden_video_layers=_count_layers(state, tower) if tower == "video_encoder" else None,
         video_dim=video_dim,
         use_seg_emb=f"{tower}.bert.embeddings.seg_embeddings.weight" in state,
-        **({} if labels is None else {"num_labels": len(labels)}),
+        **({} if labels is None else {"num_classes": len(labels)}),
     )
 
 

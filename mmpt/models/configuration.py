@@ -4,6 +4,8 @@ from typing import Any, ClassVar
 
 from transformers import BertConfig, PretrainedConfig
 
+from mmpt.config.schema import COIN_LABELS
+
 BERT_CLS_ID, BERT_SEP_ID = 101, 102  # token ids of bert-base-uncased
 
 
@@ -22,7 +24,7 @@ class MMPTConfig(PretrainedConfig):
         num_iso_layer: layers that keep video and text apart; None for none.
         video_dim: width of a second's feature vector.
         use_seg_emb: whether to carry the (never used) segment embeddings.
-        num_labels: labels of a segmentation head.
+        num_classes: labels of a segmentation head.
         cls_token_id: id of [CLS].
         sep_token_id: id of [SEP].
         features: what the video features are, so that others are refused: backbone's name and whether unit length.
@@ -45,7 +47,7 @@ class MMPTConfig(PretrainedConfig):
         num_iso_layer: int | None = None,
         video_dim: int = 512,
         use_seg_emb: bool = False,
-        num_labels: int = 779,
+        num_classes: int = COIN_LABELS,
         cls_token_id: int = BERT_CLS_ID,
         sep_token_id: int = BERT_SEP_ID,
         features: dict[str, Any] | None = None,
@@ -79,7 +81,8 @@ class MMPTConfig(PretrainedConfig):
         self.cls_token_id = cls_token_id
         self.sep_token_id = sep_token_id
         self.features = features or {"backbone": "s3d", "l2_normalized": True}
-        kwargs = {"tie_word_embeddings": True, **kwargs, "num_labels": num_labels}
+        self.num_classes = num_classes  # not `num_labels`, which transformers keeps as a list of names
+        kwargs = {"tie_word_embeddings": True, **kwargs}
         super().__init__(**kwargs)
 
     @property

@@ -12,7 +12,7 @@ from transformers.models.bert.modeling_bert import BertLMPredictionHead, BertPre
 
 from mmpt.models.configuration import MMPTConfig
 from mmpt.models.video_bert import VideoTokenMLP
-from mmpt.utils.registry import register
+from mmpt.utils.registry import alias, register
 
 SEGMENT_EMBEDDINGS = 256  # rows of the segment embeddings; carried by VLM's checkpoints, never used
 
@@ -58,7 +58,7 @@ class VideoBertForTokenClassification(VideoBertEncoder):
     def __init__(self, config: MMPTConfig, *, num_layers: int | None = None) -> None:
         super().__init__(config, num_layers=num_layers)
         self.dropout = nn.Dropout(config.bert_config.hidden_dropout_prob)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels or 0)
+        self.classifier = nn.Linear(config.hidden_size, config.num_classes)
 
     def label(self, states: torch.Tensor) -> torch.Tensor:
         """Score labels: float (W, V, D) -> float (W, V, labels)."""
@@ -115,3 +115,4 @@ class _SharedVocabularyHead(nn.Module):
 
 
 register("encoder", "BertModel")(BertModel)  # the text tower: no video tokens
+alias("encoder", "MMFusionForMFMMLM", "MMBertForMFMMLM")  # what the original's mfmmlm.yaml says; no class had that name

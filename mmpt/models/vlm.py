@@ -13,7 +13,7 @@ from mmpt.models.configuration import MMPTConfig
 from mmpt.models.encoders import VideoBertForMaskedModels
 from mmpt.models.pooling import masked_mean
 from mmpt.models.video_bert import TokenSequence, joint_sequence, layer_states, state_at
-from mmpt.utils.registry import register
+from mmpt.utils.registry import alias, register
 
 
 class OneEncoderModel(MMPTPreTrainedModel):
@@ -263,3 +263,6 @@ class MMFusionMTM(MaskedModel):
             float (N, words + M).
         """
         return torch.cat([self.mm_encoder.cls.words(states), states @ others.T], dim=1)
+
+
+alias("model", "MMFusionForMFMMLM", "MMFusionMFMMLM")

@@ -6,6 +6,7 @@ file is all it takes. `package.module:Class` names a class outside the tree.
 
 import difflib
 import pkgutil
+import warnings
 from collections.abc import Callable
 from importlib import import_module
 from typing import TypeVar
@@ -19,6 +20,7 @@ _FOLDERS: dict[str, str] = {  # kind -> the package that defines its classes
     "aligner": "mmpt.processors",
     "backbone": "mmpt.video.backbones",
 }
+_ALIASES: dict[tuple[str, str], str] = {}  # (kind, old name) -> the name it stands for
 _WALKED: set[str] = set()
 
 
@@ -42,6 +44,17 @@ def register(kind: str, *names: str) -> Callable[[type[T]], type[T]]:
     return add
 
 
+def alias(kind: str, old: str, name: str) -> None:
+    """Let a wrong name that YAML files in the world use stand for the right one, with a warning.
+
+    Args:
+        kind: what the class is.
+        old: the wrong name.
+        name: the registered name.
+    """
+    _ALIASES[kind, old] = name
+
+
 def lookup(kind: str, name: str, *, where: str = "") -> type:
     """Find the class that a name stands for.
 
@@ -61,6 +74,9 @@ def lookup(kind: str, name: str, *, where: str = "") -> type:
     known = names(kind)
     if name in known:
         return _CLASSES[kind, name]
+    if right := _ALIASES.get((kind, name)):
+        warnings.warn(f"{kind} {name!r}{_place(where)} is an old name for {right!r}; write that", stacklevel=2)
+        return _CLASSES[kind, right]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(known)}"
     raise ValueError(f"{kind} {name!r}{_place(where)} is not registered; {hint}")
@@ -91,12 +107,15 @@ def _walk(kind: str) -> None:
 def _import_outside(kind: str, name: str, where: str) -> type:
     module, _, attribute = name.partition(":")
     try:
-        return getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:  # the latter two for "" and ".relative"
         raise ValueError(
             f"{kind} {name!r}{_place(where)} cannot be imported ({error}); "
             "write package.module:Class, and make sure that the package is installed"
         ) from error
+    if not isinstance(found, type):
+        raise ValueError(f"{kind} {name!r}{_place(where)} is a {type(found).__name__}, not a class")
+    return found
 
 
 def _place(where: str) -> str:

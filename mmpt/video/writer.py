@@ -22,15 +22,14 @@ def write_video(path: str | os.PathLike[str], frames: Iterable[np.ndarray], *, f
         ValueError: there are no frames.
     """
     rate = Fraction(fps).limit_denominator(1001)
-    with atomic_path(path) as temporary:
-        with av.open(str(temporary), "w") as container:
-            stream = None
-            for array in frames:
-                if stream is None:
-                    stream = container.add_stream("libx264", rate=rate, options={"crf": "23", "preset": "veryfast"})
-                    stream.height, stream.width = array.shape[:2]
-                    stream.pix_fmt = "yuv420p"
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(array, format="rgb24")))
+    with atomic_path(path) as temporary, av.open(str(temporary), "w") as container:
+        stream = None
+        for array in frames:
             if stream is None:
-                raise ValueError(f"no frames for {path}; a video takes at least one")
-            container.mux(stream.encode())
+                stream = container.add_stream("libx264", rate=rate, options={"crf": "23", "preset": "veryfast"})
+                stream.height, stream.width = array.shape[:2]
+                stream.pix_fmt = "yuv420p"
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(array, format="rgb24")))
+        if stream is None:
+            raise ValueError(f"no frames for {path}; a video takes at least one")
+        container.mux(stream.encode())

@@ -1,0 +1,114 @@
+"""The tutorial's model, from frames to score."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from mmpt.models import MMPTModel
+from tests.parity.comparing import assert_close
+from tests.parity.recipes import s3d_video, s3d_weights, s3d_words
+
+COVERS = "06_e2e"
+FRAMES = re.compile(r"v = video\((\d+), 1, (\d+), (\d+), (\d+)\)")
+
+
+class Case(NamedTuple):
+    folder: Path
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def file(self) -> dict:
+        return json.loads((self.folder / "mmptmodel.json").read_text())
+
+
+def list_cases(folder: Path) -> list[Case]:
+    return [Case(folder, name) for name in json.loads((folder / "mmptmodel.json").read_text())["cases"]]
+
+
+def test_every_file_belongs_to_a_case(golden_dir: Path) -> None:
+    folder = golden_dir / COVERS
+    about = json.loads((folder / "mmptmodel.json").read_text())
+    assert {path.name for path in folder.iterdir()} == {"mmptmodel.json", about["file"]}
+    assert {key.split("/")[0] for key in about["tensors"]} == set(about["cases"])
+
+
+@pytest.fixture(scope="module")
+def loaded(golden_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple]:
+    """The model as a user has it: YAML file, checkpoint and S3D files at their documented places."""
+    home = tmp_path_factory.mktemp("home")
+    about = json.loads((golden_dir / COVERS / "mmptmodel.json").read_text())
+    run = yaml.safe_load(about["config_yaml"])
+    checkpoint = home / run["eval"]["save_path"] / "checkpoint_best.pt"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.symlink_to((golden_dir / COVERS / about["checkpoint"]).resolve())
+    (home / run["dataset"]["bert_name"]).symlink_to((golden_dir / "common" / run["dataset"]["bert_name"]).resolve())
+    (home / "how2.yaml").write_text(about["config_yaml"])
+    shapes = json.loads((golden_dir / "05_s3d" / "s3d.json").read_text())["state_dict"]
+    (home / "pretrained_models").mkdir()
+    arrays = s3d_weights({key: entry["shape"] for key, entry in shapes.items()}, about["s3d_seed"])
+    state = {key: torch.from_numpy(np.asarray(array)) for key, array in arrays.items()}
+    torch.save(state, home / "pretrained_models" / "s3d_howto100m.pth")
+    np.save(home / "pretrained_models" / "s3d_dict.npy", s3d_words(about["s3d_seed"]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        patch.delenv("MMPT_HOME", raising=False)
+        yield MMPTModel.from_pretrained("how2.yaml")
+
+
+def test_score(case: Case, loaded: tuple) -> None:
+    model, tokenizer, aligner = loaded
+    about = case.file["cases"][case.name]
+    tensors = load_file(case.folder / case.file["file"])
+    recorded = {key.removeprefix(f"{case}/"): tensor for key, tensor in tensors.items() if key.startswith(f"{case}/")}
+    frames = video_frames(about)
+    caps, cmasks = aligner._build_text_seq(tokenizer(about["text"], add_special_tokens=False)["input_ids"])
+    caps, cmasks = caps[None], cmasks[None]
+    with torch.no_grad():
+        output = model(frames, caps, cmasks)
+        actual = {
+            "in/caps": caps,
+            "in/cmasks": cmasks,
+            "out/pooled_text": output["pooled_text"],
+            "out/pooled_video": output["pooled_video"],
+            "out/s3d_video_embedding": model.encode_frames(frames[0]),
+            "out/score": model(frames, caps, cmasks, return_score=True)["score"],
+        }
+    assert set(actual) == set(recorded)
+    for name, tensor in recorded.items():
+        assert_close(actual[name], tensor, name)
+    assert actual["out/score"].item() == pytest.approx(about["score"], abs=2e-5)
+
+
+def test_a_batch_gives_what_its_rows_give(golden_dir: Path, loaded: tuple) -> None:
+    model, tokenizer, aligner = loaded
+    cases = [case.file["cases"][case.name] for case in list_cases(golden_dir / COVERS)]
+    seconds = min(about["seconds"] for about in cases)
+    frames = torch.cat([video_frames(about)[:, :seconds] for about in cases])
+    texts = [tokenizer(about["text"], add_special_tokens=False)["input_ids"] for about in cases]
+    caps, cmasks = (torch.stack(part) for part in zip(*map(aligner._build_text_seq, texts), strict=True))
+    with torch.no_grad():
+        together = model(frames, caps, cmasks, return_score=True)["score"]
+        alone = [
+            model(frames[i : i + 1], caps[i : i + 1], cmasks[i : i + 1], return_score=True) for i in range(len(cases))
+        ]
+    assert_close(together, torch.cat([row["score"] for row in alone]), "score")
+
+
+def video_frames(about: dict) -> torch.Tensor:
+    """(1, seconds, 30, H, W, 3), as the case describes it."""
+    recipe = FRAMES.search(about["video_frames"])
+    assert recipe, f"this suite does not know how to make {about['video_frames']!r}"
+    seed, length, height, width = map(int, recipe.groups())
+    video = s3d_video(seed, 1, length, height, width)[0].transpose(1, 2, 3, 0)
+    return torch.from_numpy(np.ascontiguousarray(video)).reshape(1, about["seconds"], -1, height, width, 3)
