@@ -76,6 +76,8 @@ def load_bert_config(bert_name: str | os.PathLike[str]) -> BertConfig:
         FileNotFoundError: as for `load_tokenizer`.
     """
     place = find_bert(bert_name)
+    if Path(place).is_dir() and not (Path(place) / "config.json").is_file():  # transformers would take its defaults
+        raise _absent("config.json", place, FileNotFoundError("there is none"))
     try:
         return BertConfig.from_pretrained(place)
     except (OSError, ValueError) as error:

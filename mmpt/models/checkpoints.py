@@ -115,6 +115,7 @@ def to_original(folder: str | os.PathLike[str], path: str | os.PathLike[str]) ->
         FileNotFoundError: there is no such folder.
         ValueError: the folder holds no model.
     """
+    _check_folder(Path(folder))
     with safe_open(Path(folder) / WEIGHTS, framework="pt") as file:
         stored = file.get_tensor(next(name for name in file.keys() if name.endswith("linear1.weight"))).dtype  # noqa: SIM118
     model = load_folder(folder, dtype=stored)
@@ -154,10 +155,7 @@ def load_folder(folder: str | os.PathLike[str], *, dtype: torch.dtype = torch.fl
         ValueError: tensors are missing, unexpected or wrongly shaped.
     """
     folder = Path(folder)
-    if not (folder / "config.json").is_file():
-        raise FileNotFoundError(
-            f"{folder} holds no config.json; it takes a folder that `mmpt convert` or save_pretrained wrote"
-        )
+    _check_folder(folder)
     config = MMPTConfig.from_pretrained(folder)
     cls = type(build_model_on_meta(config))
     model, info = cls.from_pretrained(folder, config=config, dtype=dtype, output_loading_info=True)
@@ -207,6 +205,14 @@ def infer_config(state: Mapping[str, torch.Tensor], *, source: str) -> MMPTConfi
         use_seg_emb=f"{tower}.bert.embeddings.seg_embeddings.weight" in state,
         **({} if labels is None else {"num_classes": len(labels)}),
     )
+
+
+def _check_folder(folder: Path) -> None:
+    for name in ("config.json", WEIGHTS):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(
+                f"{folder} holds no {name}; it takes a folder that `mmpt convert` or save_pretrained wrote"
+            )
 
 
 def _infer_class(state: Mapping[str, torch.Tensor], tower: str) -> str:
