@@ -1,0 +1,311 @@
+"""The backbone of the published features: S3D, from files to one vector a second.
+
+Its parts: the network (s3d_model), its layers (s3d_layers), its fast form in PyTorch (s3d_inference) and the one that
+OpenVINO runs (s3d_openvino).
+"""
+
+import functools
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, cast
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from mmpt.utils.content import remembered_hash
+from mmpt.utils.registry import register
+from mmpt.video.backbones.s3d_inference import S3DInference
+from mmpt.video.backbones.s3d_model import S3D, S3DConfig, S3DOutput
+from mmpt.video.backbones.s3d_openvino import S3DOpenVINO, compile_s3d
+
+__all__ = ["S3D", "S3DBackbone", "S3DConfig", "S3DOutput", "load_s3d", "read_words"]
+
+GET_WEIGHTS = "mmpt download s3d"
+COUNTER = "num_batches_tracked"
+CODE = 1  # raise it whenever this package's S3D gives other numbers for the same weights and frames
+S3D_FPS = 30  # frames per second; HowTo100M S3D as VideoCLIP and VLM use it
+S3D_SIZE = 224  # pixels
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+RUNTIMES = ("torch", "openvino")
+GPU_BATCH = 32  # seconds; frames of 145 MB
+
+
+@register("backbone", "s3d")
+class S3DBackbone:
+    """S3D as a backbone: 30 frames of 224 x 224 pixels a second, one vector of 512 numbers for each second.
+
+    Weights are read at the first call, not before.
+
+    Args:
+        weights: s3d_howto100m.pth, a folder that `S3D.save_pretrained` wrote, or a model.
+        precision: ``"fp32"`` or ``"bf16"``; by default `best_precision` of the device.
+        runtime: ``"torch"``, or ``"openvino"`` (a CPU only).
+        device: where it runs, for example ``"cpu"``, ``"cuda"`` or ``"mps"``.
+        config: the sizes of the network in a .pth file; by default the published ones.
+
+    Raises:
+        ValueError: a precision, runtime or device that there is not.
+    """
+
+    name = "s3d"
+    fps = S3D_FPS
+    size = S3D_SIZE
+
+    def __init__(
+        self,
+        weights: str | os.PathLike[str] | S3D,
+        *,
+        precision: str | None = None,
+        runtime: str = "torch",
+        device: str | torch.device = "cpu",
+        config: S3DConfig | None = None,
+    ) -> None:
+        self.device = check_device(device)
+        self.precision = precision or best_precision(self.device)
+        if self.precision not in DTYPES:
+            raise ValueError(f"precision is {precision!r}; S3D computes in {' or '.join(DTYPES)}")
+        if runtime not in RUNTIMES:
+            raise ValueError(f"runtime is {runtime!r}; S3D runs in {' or '.join(RUNTIMES)}")
+        if runtime == "openvino" and self.device.type != "cpu":
+            raise ValueError(f"the openvino runtime is for a CPU and the device is {self.device}; use runtime 'torch'")
+        self.runtime = runtime
+        self.weights = weights
+        self.config = config
+
+    @property
+    def dim(self) -> int:
+        """Width of the vectors."""
+        return self._sizes.embedding_dim
+
+    @property
+    def batch_seconds(self) -> int:
+        """Seconds to hand over at once: a CPU gains nothing from more than one."""
+        return 1 if self.device.type == "cpu" else GPU_BATCH
+
+    @functools.cached_property
+    def version(self) -> str:
+        """A hash of the weights, with this code's number and the runtime.
+
+        Raises:
+            FileNotFoundError: the weights are missing; the message names the command that gets them.
+        """
+        return f"{_hash_weights(self.weights)[:16]}-{CODE}-{self.runtime}"
+
+    def __call__(self, frames: np.ndarray | Tensor) -> Tensor:
+        """Encode seconds.
+
+        Args:
+            frames: (seconds, fps, size, size, 3) uint8, RGB.
+
+        Returns:
+            (seconds, dim) float32 on the backbone's device, as S3D gives them.
+
+        Raises:
+            FileNotFoundError: at the first call: the weights are missing.
+            ValueError: frames of another shape or not bytes; or (first call) weights that do not fit.
+        """
+        clips = torch.from_numpy(frames) if isinstance(frames, np.ndarray) else frames
+        embedding = self._network.encode_frames(clips.to(self.device)).video_embedding
+        assert embedding is not None
+        return embedding
+
+    @functools.cached_property
+    def _sizes(self) -> S3DConfig:
+        if isinstance(self.weights, S3D):
+            return cast(S3DConfig, self.weights.config)
+        if Path(self.weights).is_dir():
+            return cast(S3DConfig, S3DConfig.from_pretrained(str(self.weights)))
+        return self.config or S3DConfig()
+
+    @functools.cached_property
+    def _network(self) -> S3DInference | S3DOpenVINO:
+        if self.runtime == "openvino":
+            return compile_s3d(
+                self._load, version=self.version, precision=self.precision, frames=self.fps, size=self.size
+            )
+        return S3DInference(self._load(), DTYPES[self.precision]).to(self.device)
+
+    def _load(self) -> S3D:
+        return self.weights if isinstance(self.weights, S3D) else load_s3d(self.weights, config=self.config)
+
+
+def check_device(device: str | torch.device) -> torch.device:
+    """Make a device of its name, if this machine has it.
+
+    Args:
+        device: for example ``"cpu"``, ``"cuda:1"`` or ``"mps"``.
+
+    Returns:
+        The device.
+
+    Raises:
+        ValueError: the name is none, or the machine has no such device.
+    """
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device is {device!r}; write cpu, cuda, cuda:0 or mps") from error
+    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}.get(found.type)
+    if there is not None and not there():
+        raise ValueError(f"device is {device!r}, and PyTorch finds none on this machine; use device 'cpu'")
+    return found
+
+
+def best_precision(device: str | torch.device) -> str:
+    """Choose the fastest precision that keeps the ranking of scores: see docs/benchmarks.md.
+
+    Args:
+        device: where the backbone runs.
+
+    Returns:
+        ``"bf16"`` where the hardware computes in it, else ``"fp32"``.
+    """
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    if kind != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
+        return "fp32"
+    known = torch.cpu.get_capabilities()
+    return "bf16" if known.get("avx512_bf16") or known.get("amx_bf16") else "fp32"
+
+
+def load_s3d(
+    weights: str | os.PathLike[str],
+    dictionary: str | os.PathLike[str] | None = None,
+    *,
+    config: S3DConfig | None = None,
+) -> S3D:
+    """Load S3D from the published files, or from a folder that `S3D.save_pretrained` wrote.
+
+    Args:
+        weights: s3d_howto100m.pth (a state dict, of any float dtype), or the folder.
+        dictionary: s3d_dict.npy, unicode words of shape (vocab_size - 1,), for the text tower; a folder holds its own.
+        config: the sizes of the network in a .pth file; by default the published ones. A folder says its own.
+
+    Returns:
+        The model in eval mode, float32.
+
+    Raises:
+        FileNotFoundError: a file is missing; the message names the command that gets it.
+        ValueError: a file is not what it should be, or tensors are missing, unexpected or wrongly shaped.
+    """
+    path = Path(weights)
+    if not path.exists():
+        raise FileNotFoundError(f"no S3D weights at {path}; get them with: {GET_WEIGHTS}")
+    model = _load_folder(path) if path.is_dir() else _load_state_file(path, config or S3DConfig())
+    if dictionary is not None:
+        model.set_words(read_words(dictionary))
+    return model.eval()
+
+
+def read_words(dictionary: str | os.PathLike[str]) -> list[str]:
+    """Read the text tower's vocabulary.
+
+    Args:
+        dictionary: s3d_dict.npy, an array of unicode strings.
+
+    Returns:
+        The words; word i has embedding row i + 1.
+
+    Raises:
+        FileNotFoundError: the file is missing.
+        ValueError: it is no array of strings, or one that only unpickling could read.
+    """
+    path = Path(dictionary)
+    if not path.is_file():
+        raise FileNotFoundError(f"no S3D dictionary at {path}; get it with: {GET_WEIGHTS}")
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(
+            f"{path} cannot be read as an array of words ({error}); unpickling could run code, so it is not tried. "
+            f"The published file needs none: get it with: {GET_WEIGHTS}"
+        ) from error
+    if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype.kind != "U":
+        found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+        raise ValueError(f"{path} holds {found}; S3D's dictionary is a row of unicode strings, as in s3d_dict.npy")
+    return array.tolist()
+
+
+def _load_folder(folder: Path) -> S3D:
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"{folder} has no config.json; give a folder that S3D.save_pretrained wrote, or a .pth")
+    try:
+        loaded: Any = S3D.from_pretrained(folder, output_loading_info=True, ignore_mismatched_sizes=True)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"the weights in {folder} cannot be read ({error}); copy or convert them again") from error
+    model, report = loaded
+    _check_names(
+        folder,
+        missing=report["missing_keys"],
+        unexpected=report["unexpected_keys"],
+        misshapen=[f"{name}: {tuple(got)}, not {tuple(wanted)}" for name, got, wanted in report["mismatched_keys"]],
+    )
+    return model
+
+
+def _load_state_file(path: Path, config: S3DConfig) -> S3D:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        raise ValueError(
+            f"{path} cannot be read as a state dict ({str(error).splitlines()[0]}); nothing in it was run. "
+            f"Get the published weights with: {GET_WEIGHTS}"
+        ) from error
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError(f"{path} holds no state dict (name -> tensor); get the published weights with: {GET_WEIGHTS}")
+    with torch.device("meta"):  # no memory and no time for values that are replaced at once
+        model = S3D(config)
+    wanted = model.state_dict()
+    counters = {name: torch.tensor(0) for name in wanted if name.endswith(COUNTER)}  # of no use in inference
+    state = {
+        **counters,
+        **{name: value.float() if value.is_floating_point() else value for name, value in state.items()},
+    }
+    _check_names(
+        path,
+        missing=wanted.keys() - state.keys(),
+        unexpected=state.keys() - wanted.keys(),
+        misshapen=[
+            f"{name}: {tuple(state[name].shape)}, not {tuple(value.shape)}"
+            for name, value in wanted.items()
+            if name in state and state[name].shape != value.shape
+        ],
+    )
+    model.load_state_dict(state, assign=True)
+    return model
+
+
+def _check_names(path: Path, *, missing: Iterable[str], unexpected: Iterable[str], misshapen: Iterable[str]) -> None:
+    groups = {"missing": sorted(missing), "not part of S3D": sorted(unexpected), "of another shape": list(misshapen)}
+    problems = [f"{len(names)} {kind}: {_some(names)}" for kind, names in groups.items() if names]
+    if problems:
+        raise ValueError(f"{path} does not fit S3D; tensors " + "; ".join(problems))
+
+
+def _hash_weights(weights: str | os.PathLike[str] | S3D) -> str:
+    """Hash a weight file, every file of a folder that holds weights or sizes, or a model's tensors."""
+    digest = hashlib.sha256()
+    if isinstance(weights, S3D):
+        for name, value in sorted(weights.state_dict().items()):
+            if not name.startswith("text_module."):  # the text tower gives no features
+                digest.update(name.encode())
+                digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        return digest.hexdigest()
+    path = Path(weights)
+    if not path.exists():
+        raise FileNotFoundError(f"no S3D weights at {path}; get them with: {GET_WEIGHTS}")
+    if not path.is_dir():
+        return remembered_hash(path)
+    for file in sorted(path.glob("*.safetensors*")):
+        digest.update(remembered_hash(file).encode())
+    return digest.hexdigest()
+
+
+def _some(names: list[str], shown: int = 20) -> str:
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
