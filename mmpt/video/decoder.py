@@ -1,7 +1,7 @@
 """One video stream through libav: decoded, placed in time, scaled and cropped.
 
-This is the only module that knows PyAV. It follows the rules of the ffmpeg command line where they decide which frame
-is shown when: the choice of the stream, where time begins, missing timestamps, the end of the last frame, rotation.
+This is the only module that decodes with PyAV. It follows the rules of the ffmpeg command line where they decide which
+frame is shown when: the choice of the stream, where time begins, missing timestamps, the end of the last frame.
 """
 
 import itertools
@@ -35,7 +35,13 @@ SEEK_BACK = (0, 2, 10, 60)  # seconds before the wanted one, tried in turn until
 PEEK_PACKETS = 64  # at most so many are read to learn when each stream begins
 UNKNOWN_RATE = 25  # frames per second where a file does not say, as libav takes it
 CUT_OFF = 1.0  # seconds; a file that ends so much earlier than it says has been cut off
-SAYS_ITS_LENGTH = {"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "avi", "asf"}  # formats whose header holds the duration
+SAYS_ITS_LENGTH = {
+    "matroska,webm",
+    "mov,mp4,m4a,3gp,3g2,mj2",
+    "avi",
+    "asf",
+    "flv",
+}  # formats whose header holds the duration
 NOT_VIDEO = {
     "tty",
     "bin",
@@ -70,9 +76,9 @@ class VideoDecoder:
         self._damage = damage
         self._open()
 
-    def _open(self) -> None:
+    def _open(self, threads: str = "AUTO") -> None:
         self._container, self._stream = _open(self._path)
-        self._stream.thread_type = "AUTO"
+        self._stream.thread_type = self._threads = threads
         self._time_base = self._stream.time_base or Fraction(1, MICROSECONDS)
         self._ticks = self._time_base * self._rate  # a timestamp times this is a time in ticks
         average = self._stream.average_rate or self._stream.guessed_rate or UNKNOWN_RATE
@@ -87,12 +93,13 @@ class VideoDecoder:
         second = nearest(1 / self._time_base)
         self._clock = PresentationClock(self._usual_duration, second, may_jump=_may_jump(self._container))
         self._cut: str | None = None  # why the container could not be read to its end
-        self._shown_until = self._offset  # end of the last frame, in units of the time base
+        self._last_shown = self._shown_until = (
+            self._offset
+        )  # begin and end of the last frame, in units of the time base
         self._promised = self._offset  # the latest time at which a packet said it would be shown
         self._reached = 0.0  # seconds into the file up to which there was anything at all
         self._timed = True  # every packet had a timestamp
         self._reordered = False  # packets come in another order than they are shown
-        self._damage.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -134,18 +141,31 @@ class VideoDecoder:
 
     def frames(self) -> Iterator[tuple[int, VideoFrame]]:
         """Yield (tick, frame) in the order of showing, from where the file stands to its end."""
+        yield from self._timed_frames()
+        last = self._shown_until
+        if self._promised >= last and self._threads != "NONE":
+            # PyAV drops what several decoding threads still hold when one of the last packets is damaged.
+            self._container.close()
+            self._open(threads="NONE")
+            for tick, frame in self.frames_around(self._tick(last)):
+                if self._shown_until > last:
+                    yield tick, frame
+
+    def _timed_frames(self) -> Iterator[tuple[int, VideoFrame]]:
         for frame in self._decoded():
             shown = self._clock.shown_time(frame.pts, frame.dts, frame.duration) + self._offset
             until = shown + (frame.duration or self._usual_duration)
             self._damage.end(self._second(shown))
             if frame.is_corrupt:
-                self._damage.begin(self._second(shown), "parts of a frame are missing")
+                self._note_damage(shown, "parts of a frame are missing")
                 self._damage.end(self._second(until))
-            self._shown_until = until
+            self._last_shown, self._shown_until = shown, until
             yield self._tick(shown), frame
 
     def frames_around(self, tick: int) -> Iterator[tuple[int, VideoFrame]]:
         """Yield (tick, frame) as `frames` does, from a key frame at or before `tick` on."""
+        second = float((tick - self.origin) / self._rate)
+        self._damage.restart(second)
         for back in SEEK_BACK if self._timed and not _may_jump(self._container) else ():
             target = (tick / self._rate - back) / self._time_base - self._offset
             try:
@@ -157,24 +177,25 @@ class VideoDecoder:
             landed = next(frames, None)
             if landed is not None and landed[0] <= tick:
                 return itertools.chain([landed], frames)
+            self._damage.restart(second)
         self._container.close()
-        self._open()
+        self._open(self._threads)
         return self.frames()
 
     def finish(self) -> int:
         """Note what is missing at the end of the file, and give the tick at which the last frame stops being shown."""
-        end = self._shown_until
-        lost_until = max(self._second(self._promised + self._usual_duration), self._second(end))
+        end, reason = self._shown_until, ""
         claimed = self._claimed_seconds()
         if self._promised >= end or self._cut is not None:
-            self._damage.begin(self._second(end), self._cut or "the last frames could not be decoded")
+            reason = self._cut or "the last frames could not be decoded"
         if claimed - self._reached > CUT_OFF:
-            self._damage.begin(self._second(end), f"the file says it lasts {claimed:.1f} s but ends there")
-            lost_until = max(lost_until, claimed)
-        self._damage.end(lost_until)
-        if "mp4" in self._container.format.name and not self._reordered and self._stream.duration is not None:
-            last = self._stream.duration + self._offset  # an edit list may cut the last frame short
-            end = last if last > end - self._usual_duration else end
+            reason = f"the file says it lasts {claimed:.1f} s but ends there"
+        if reason:
+            self._note_damage(end, reason)
+        elif "mp4" in self._container.format.name and not self._reordered and self._stream.duration is not None:
+            end = max(self._stream.duration + self._offset, self._last_shown)  # an edit list may move the end
+        promised = self._second(self._promised + self._usual_duration)
+        self._damage.end(max(claimed if reason else 0.0, promised, self._second(end)))
         return self._tick(end)
 
     def nothing_decoded(self) -> VideoError:
@@ -192,7 +213,7 @@ class VideoDecoder:
             except DecoderEmptyError:
                 return
             except FFmpegError as error:
-                self._damage.begin(self._second(self._shown_until), error.strerror)
+                self._note_damage(self._shown_until, error.strerror)
 
     def _own_packets(self) -> Iterator[Packet | None]:
         """Yield the stream's packets with decoding timestamps, then None, which makes the decoder hand out the rest."""
@@ -208,6 +229,9 @@ class VideoDecoder:
             self._cut = error.strerror
         yield None
 
+    def _note_damage(self, shown: int, reason: object) -> None:
+        self._damage.begin(self._second(shown), float(self._usual_duration * self._time_base), reason)
+
     def _note(self, packet: Packet) -> None:
         time = packet.pts if packet.pts is not None else packet.dts
         if packet.stream_index == self._stream.index:
@@ -215,6 +239,8 @@ class VideoDecoder:
             self._reordered |= packet.pts != packet.dts
             if packet.pts is not None and not packet.is_discard:
                 self._promised = max(self._promised, packet.pts + self._offset)
+            if packet.is_corrupt:
+                self._note_damage(self._shown_until, "parts of the file are missing")
         if time is not None and packet.time_base:
             self._reached = max(self._reached, float((time + (packet.duration or 0)) * packet.time_base))
 
@@ -248,10 +274,7 @@ class Shrinker:
         self._source.push(frame)
         small = self._sink.pull()
         assert isinstance(small, VideoFrame)
-        plane = small.planes[0]
-        return np.ndarray(
-            (self._size, self._size, 3), np.uint8, buffer=memoryview(plane), strides=(plane.line_size, 3, 1)
-        )
+        return small.to_ndarray()
 
     def _build(self, frame: VideoFrame) -> None:
         size = self._size
@@ -289,9 +312,10 @@ def _open(path: Path) -> tuple[InputContainer, VideoStream]:
     container.flags &= ~GENERATE_TIMESTAMPS
     streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     if not streams:
-        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+        kinds = {"a cover picture" if stream.type == "video" else stream.type for stream in container.streams}
         container.close()
-        raise VideoError(f"{path} has no video stream, only {kinds}; give a file with moving pictures")
+        found = " and ".join(sorted(kinds)) or "a header"
+        raise VideoError(f"{path} has no video stream, only {found}; give a file with moving pictures")
     stream = max(streams, key=_stream_score)
     if stream.codec_context is None:
         container.close()

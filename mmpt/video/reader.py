@@ -183,13 +183,12 @@ def _chunks(
             if filled == length:
                 yield chunk
                 chunk, filled = np.empty((length, size, size, 3), np.uint8), 0
-    message = damage.message(float((first + given) / rate)) if damage else ""
     if strict and damage:
-        raise VideoError(message)
+        raise VideoError(damage.refusal())
     if filled:
         yield chunk[:filled]
     if damage:
-        warnings.warn(message, VideoDamageWarning, stacklevel=2)
+        warnings.warn(damage.message(float((first + given) / rate)), VideoDamageWarning, stacklevel=2)
 
 
 def _shown(path: Path, rate: Fraction, first: int, stop: int | None, damage: DamageLog) -> Iterator[tuple]:

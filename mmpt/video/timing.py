@@ -8,7 +8,7 @@ from fractions import Fraction
 
 MICROSECONDS = 1_000_000  # per second; the unit of a container's own times
 LARGEST_RATE_TERM = 1_001_000  # numerator and denominator of a frame rate, as ffmpeg limits them
-JUMP = 10  # seconds; a larger step of timestamps in a format that allows for it means that they begin anew there
+JUMP = 10  # seconds; in a format that allows for it, a larger step, or one back in time, means that time begins anew
 NONSENSE = 30 * 3600  # seconds; a larger step elsewhere is a damaged timestamp
 MOST_EARLY_TICKS = -2  # ffmpeg drops frames earlier than this before the start, and keeps the others
 
@@ -68,6 +68,7 @@ class PresentationClock:
             may_jump: the format is one of those, like MPEG-TS, in which timestamps may begin anew part-way.
         """
         self._usual_duration = usual_duration
+        self._second = second
         self._largest_step = (JUMP if may_jump else NONSENSE) * second
         self._may_jump = may_jump
         self._shift = 0  # added to timestamps since the last jump
@@ -92,7 +93,8 @@ class PresentationClock:
         """
         if dts is not None and self._next_decode is not None:
             step = dts + self._shift - self._next_decode
-            if abs(step) > self._largest_step:
+            back = -step > self._usual_duration + self._second // 10
+            if abs(step) > self._largest_step or (back and self._may_jump):
                 pts, dts = self._mend(pts, dts, step)
         pts = None if pts is None else pts + self._shift
         dts = self._next_decode if dts is None else dts + self._shift
