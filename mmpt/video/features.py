@@ -1,0 +1,234 @@
+"""Video files -> one vector a second, computed once and then found again by content.
+
+`extract` is a pure function of the video and the backbone. `cached` keeps what it gives in the cache folder, under the
+hash of the video's bytes and all that the numbers depend on; a renamed or copied video is found, a changed one is not.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from mmpt.utils.content import remembered_hash
+from mmpt.utils.files import atomic_path, cache_dir
+from mmpt.video.backbones.base import Backbone
+from mmpt.video.errors import VideoDamageWarning, VideoError, check_file
+from mmpt.video.reader import read_seconds
+
+FORMAT = "mmpt-features-1"
+NAME = "{video}"  # stands for the path in what is kept: the same bytes may lie elsewhere next time
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """The vectors of a video, with all that they depend on.
+
+    Attributes:
+        array: (seconds, dim) float32, one row for each started second.
+        backbone: name of what computed them.
+        version: of its weights, code and runtime.
+        precision: that it computed in.
+        l2_normalized: whether each row was scaled to unit length, as VideoCLIP and VLM were trained on.
+        source: SHA-256 of the video file.
+        damage: what could not be read of the video, one sentence each; empty for a whole one.
+    """
+
+    array: np.ndarray
+    backbone: str
+    version: str
+    precision: str
+    l2_normalized: bool
+    source: str
+    damage: tuple[str, ...] = ()
+
+    @property
+    def seconds(self) -> int:
+        """How many seconds were started: the number of rows."""
+        return len(self.array)
+
+
+def extract(
+    path: str | os.PathLike[str],
+    backbone: Backbone,
+    *,
+    l2_normalize: bool = True,
+    strict: bool = False,
+    on_progress: Progress | None = None,
+) -> Features:
+    """Compute the features of a video.
+
+    The video is read a few seconds at a time and never held.
+
+    Args:
+        path: the video file.
+        backbone: what turns a second of frames into a vector.
+        l2_normalize: scale each row to unit length, as the published features were; the tutorial's MMPTModel does not.
+        strict: raise where part of the video cannot be decoded, instead of warning.
+        on_progress: called with the number of seconds done so far.
+
+    Returns:
+        The features, in float32.
+
+    Raises:
+        FileNotFoundError: there is no such video, or the backbone's weights are missing.
+        VideoError: it is not a video, or (strict) it is damaged.
+
+    Warns:
+        VideoDamageWarning: part of the video could not be decoded; `Features.damage` says the same.
+    """
+    features = _extract(Path(path), backbone, l2_normalize, strict, on_progress)
+    _warn(features)
+    return features
+
+
+def cached(
+    path: str | os.PathLike[str],
+    backbone: Backbone,
+    *,
+    l2_normalize: bool = True,
+    strict: bool = False,
+    on_progress: Progress | None = None,
+) -> Features:
+    """Give the features of a video: from the cache folder, or computed and put there.
+
+    A hit asks the backbone for its name, version, precision, fps and size only, so that no weights are loaded. What is
+    kept is exactly what the first call returned.
+
+    Args:
+        path: the video file.
+        backbone: what turns a second of frames into a vector.
+        l2_normalize: scale each row to unit length.
+        strict: raise where part of the video cannot be decoded, also when what could be read is in the cache.
+        on_progress: called with the number of seconds done so far; not called when nothing is computed.
+
+    Returns:
+        The features, in float32.
+
+    Raises:
+        FileNotFoundError: there is no such video, or the backbone's weights are missing.
+        VideoError: it is not a video, or (strict) it is damaged.
+
+    Warns:
+        VideoDamageWarning: part of the video could not be decoded; each time, not only the first.
+    """
+    file = Path(path)
+    check_file(file)
+    kept = _place(remembered_hash(file), backbone, l2_normalize)
+    features = _read(kept, file)
+    if features is None:
+        features = _extract(file, backbone, l2_normalize, strict, on_progress)
+        _write(features, kept, file)
+    elif strict and features.damage:
+        raise VideoError(" ".join(features.damage))
+    _warn(features)
+    return features
+
+
+def _extract(
+    file: Path, backbone: Backbone, l2_normalize: bool, strict: bool, on_progress: Progress | None
+) -> Features:
+    check_file(file)
+    source = remembered_hash(file)
+    damage: list[str] = []
+    seconds = _told(read_seconds(file, backbone.fps, backbone.size, strict=strict), damage)
+    rows: list[np.ndarray] = []
+    done = 0
+    while frames := list(islice(seconds, backbone.batch_seconds)):
+        vectors = backbone(np.stack(frames)).float()  # (n, fps, size, size, 3) uint8 -> (n, dim)
+        rows.append((F.normalize(vectors, dim=1) if l2_normalize else vectors).cpu().numpy())
+        done += len(frames)
+        if on_progress is not None:
+            on_progress(done)
+    return Features(
+        array=np.concatenate(rows) if rows else np.empty((0, backbone.dim), np.float32),
+        backbone=backbone.name,
+        version=backbone.version,
+        precision=backbone.precision,
+        l2_normalized=l2_normalize,
+        source=source,
+        damage=tuple(damage),
+    )
+
+
+def _told(seconds: Iterator[np.ndarray], damage: list[str]) -> Iterator[np.ndarray]:
+    """Pass seconds on, and note what the reader warns of."""
+    while True:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", VideoDamageWarning)
+            second = next(seconds, None)
+        for warning in caught:
+            if issubclass(warning.category, VideoDamageWarning):
+                damage.append(str(warning.message))
+            else:
+                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+        if second is None:
+            return
+        yield second
+
+
+def _warn(features: Features) -> None:
+    for message in features.damage:
+        warnings.warn(message, VideoDamageWarning, stacklevel=3)
+
+
+def _place(source: str, backbone: Backbone, l2_normalize: bool) -> Path:
+    """The file that holds the features of a video's bytes: all that the numbers depend on is in its name."""
+    settings = [FORMAT, backbone.version, backbone.precision, backbone.fps, backbone.size, l2_normalize]
+    key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
+    return cache_dir() / "features" / f"{backbone.name}-{key}" / f"{source}.safetensors"
+
+
+def _write(features: Features, kept: Path, file: Path) -> None:
+    array = np.ascontiguousarray(features.array)
+    about = {
+        "format": FORMAT,
+        "backbone": features.backbone,
+        "version": features.version,
+        "precision": features.precision,
+        "l2_normalized": json.dumps(features.l2_normalized),
+        "source": features.source,
+        "damage": json.dumps([message.replace(str(file), NAME) for message in features.damage]),
+        "sha256": hashlib.sha256(array.tobytes()).hexdigest(),
+    }
+    try:
+        with atomic_path(kept) as path:
+            save_file({"features": array}, path, metadata=about)
+    except OSError as error:
+        logger.warning("cannot keep features in %s (%s); they are computed again next time", kept.parent, error)
+
+
+def _read(kept: Path, file: Path) -> Features | None:
+    """Read kept features; None when there are none, or the file is damaged."""
+    if not kept.is_file():
+        return None
+    try:
+        with safe_open(kept, framework="numpy") as opened:
+            about, array = opened.metadata(), opened.get_tensor("features")
+        if hashlib.sha256(array.tobytes()).hexdigest() != about["sha256"]:
+            raise ValueError("the numbers do not match their checksum")
+        return Features(
+            array=array,
+            backbone=about["backbone"],
+            version=about["version"],
+            precision=about["precision"],
+            l2_normalized=json.loads(about["l2_normalized"]),
+            source=about["source"],
+            damage=tuple(message.replace(NAME, str(file)) for message in json.loads(about["damage"])),
+        )
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        logger.warning("the kept features %s are damaged (%s); computing them again", kept, error)
+        return None
