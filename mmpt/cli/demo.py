@@ -151,9 +151,8 @@ def _make_s3d(home: Path) -> None:
     from mmpt.utils.files import atomic_path
     from mmpt.video.backbones.s3d import S3D, S3DConfig
 
-    words = sorted({word for sentence in SENTENCES for word in sentence.split()})
-    s3d = S3D(S3DConfig(vocab_size=len(words) + 1))
+    config = S3DConfig()
     with atomic_path(home / S3D_WEIGHTS) as path:
-        torch.save(s3d.state_dict(), path)
+        torch.save(S3D(config).state_dict(), path)
     with atomic_path(home / S3D_WORDS) as path, path.open("wb") as file:
-        np.save(file, np.array(words))
+        np.save(file, np.array([f"w{index:05}" for index in range(config.vocab_size - 1)]))

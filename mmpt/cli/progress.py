@@ -1,6 +1,7 @@
 """Progress bars on the error stream, gone when the work is done."""
 
 import contextlib
+import math
 from collections.abc import Iterator
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -19,14 +20,21 @@ class SecondBar:
         self._progress = progress
         self._task = progress.add_task("", total=None, start=True)
 
-    def begin(self, name: str, number: int, count: int) -> None:
-        """Start on a video: its name, and which of how many it is."""
-        label = name if count == 1 else f"{number}/{count} {name}"
-        self._progress.reset(self._task, description=label, total=None, start=True)
+    def begin(self, name: str, number: int, count: int, seconds: float | None) -> None:
+        """Start on a video.
 
-    def advance(self, done: int, total: int | None) -> None:
-        """Say how many seconds are done, and of how many, when that is known."""
-        self._progress.update(self._task, completed=done, total=total)
+        Args:
+            name: the video.
+            number: which one it is, from 1 on.
+            count: of how many.
+            seconds: its duration, when it is known.
+        """
+        label = name if count == 1 else f"{number}/{count} {name}"
+        self._progress.reset(self._task, description=label, total=None if seconds is None else math.ceil(seconds))
+
+    def advance(self, done: int) -> None:
+        """Say how many seconds are done."""
+        self._progress.update(self._task, completed=done)
 
 
 @contextlib.contextmanager

@@ -54,7 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text", action="append", default=[], metavar="SENTENCE", help="a sentence (may be repeated)")
     parser.add_argument("--model", default="videoclip", help="videoclip, vlm, a YAML file or a folder (%(default)s)")
     parser.add_argument("--bert-name", metavar="FOLDER", help="folder or hub name of the BERT vocabulary to use")
-    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of the video network")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), help="of the video network (bf16 if the CPU has it)")
     parser.add_argument("--runtime", choices=("torch", "openvino"), default="torch", help="of the video network")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or mps (%(default)s)")
     parser.add_argument("--no-cache", action="store_true", help="neither read nor write the feature cache")
@@ -151,6 +151,7 @@ def _score_all(scorer: "Scorer", videos: list[Path], texts: list[str]) -> tuple[
     from mmpt.cli.progress import second_bar
     from mmpt.models.scorer import best_window, curves
     from mmpt.video.errors import VideoError
+    from mmpt.video.reader import probe
 
     encoded = scorer.encode_text(texts)
     results, failures = [], []
@@ -159,8 +160,8 @@ def _score_all(scorer: "Scorer", videos: list[Path], texts: list[str]) -> tuple[
             if not path.exists():
                 failures.append((path, f"{path} does not exist"))
                 continue
-            bar.begin(path.name, number, len(videos))
             try:
+                bar.begin(path.name, number, len(videos), probe(path).duration)
                 video = scorer.encode_video(path, on_progress=bar.advance)
             except VideoError as error:
                 failures.append((path, str(error)))

@@ -63,6 +63,24 @@ def load_tokenizer(bert_name: str | os.PathLike[str]) -> "PreTrainedTokenizerBas
         raise _absent("the tokenizer", place, error) from error
 
 
+def special_ids(tokenizer: "PreTrainedTokenizerBase") -> dict[str, int]:
+    """Look up the tokens that frame a sequence.
+
+    Args:
+        tokenizer: a BERT tokenizer.
+
+    Returns:
+        `cls_token_id`, `sep_token_id` and `pad_token_id`.
+
+    Raises:
+        ValueError: the vocabulary lacks one of them.
+    """
+    ids = {name: getattr(tokenizer, name) for name in ("cls_token_id", "sep_token_id", "pad_token_id")}
+    if missing := [name for name, value in ids.items() if not isinstance(value, int)]:
+        raise ValueError(f"the tokenizer has no {', '.join(missing)}; the models take a BERT vocabulary")
+    return ids
+
+
 def load_bert_config(bert_name: str | os.PathLike[str]) -> BertConfig:
     """Load the shape of a BERT.
 

@@ -5,7 +5,7 @@ from transformers import AutoConfig, AutoModel, BertConfig
 
 from mmpt.config import RunConfig
 from mmpt.models.base import MMPTPreTrainedModel
-from mmpt.models.bert import load_bert_config, load_bert_weights, load_tokenizer
+from mmpt.models.bert import load_bert_config, load_bert_weights, load_tokenizer, special_ids
 from mmpt.models.configuration import MMPTConfig
 from mmpt.utils.registry import lookup, names
 
@@ -26,7 +26,7 @@ def build_config(run: RunConfig, *, bert_name: str | None = None) -> MMPTConfig:
     """
     dataset, model = run.dataset, run.model
     name = bert_name or dataset.bert_name
-    tokenizer = load_tokenizer(name)
+    ids = special_ids(load_tokenizer(name))
     for kind, key in (("model", "model_cls"), ("encoder", "mm_encoder_cls"), ("encoder", "video_encoder_cls")):
         if getattr(model, key) is not None:
             lookup(kind, getattr(model, key), where=f"model.{key} in {run.source}")
@@ -43,8 +43,8 @@ def build_config(run: RunConfig, *, bert_name: str | None = None) -> MMPTConfig:
         video_dim=model.video_dim,
         use_seg_emb=model.use_seg_emb,
         num_classes=model.num_labels,
-        cls_token_id=tokenizer.cls_token_id,
-        sep_token_id=tokenizer.sep_token_id,
+        cls_token_id=ids["cls_token_id"],
+        sep_token_id=ids["sep_token_id"],
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
+from mmpt.config.schema import COIN_LABELS
 from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.models.build import build_model, default_bert_config
 from mmpt.models.configuration import MMPTConfig
@@ -94,7 +95,7 @@ def convert(
     config = config or infer_config(checkpoint.state, source=str(path))
     model = build_model(config)
     stored = next(tensor for name, tensor in checkpoint.state.items() if name.endswith("linear1.weight")).dtype
-    model = model.to(stored)
+    model.to(stored)  # pyright: ignore[reportArgumentType] - transformers' own signature is wrong
     load_state(model, checkpoint.state, source=str(path))
     model.config.original = {key: checkpoint.info[key] for key in ("num_updates", "epoch") if key in checkpoint.info}
     model.save_pretrained(folder)
@@ -158,7 +159,8 @@ def load_folder(folder: str | os.PathLike[str], *, dtype: torch.dtype = torch.fl
     _check_folder(folder)
     config = MMPTConfig.from_pretrained(folder)
     cls = type(build_model_on_meta(config))
-    model, info = cls.from_pretrained(folder, config=config, dtype=dtype, output_loading_info=True)
+    loaded: Any = cls.from_pretrained(folder, config=config, dtype=dtype, output_loading_info=True)
+    model, info = loaded
     kinds = ("missing", "unexpected", "mismatched")
     problems = [_some(kind, sorted(map(str, info.get(f"{kind}_keys", ())))) for kind in kinds]
     if any(problems):
@@ -203,7 +205,7 @@ def infer_config(state: Mapping[str, torch.Tensor], *, source: str) -> MMPTConfi
         num_hidden_video_layers=_count_layers(state, tower) if tower == "video_encoder" else None,
         video_dim=video_dim,
         use_seg_emb=f"{tower}.bert.embeddings.seg_embeddings.weight" in state,
-        **({} if labels is None else {"num_classes": len(labels)}),
+        num_classes=COIN_LABELS if labels is None else len(labels),
     )
 
 

@@ -8,14 +8,13 @@ from torch import nn
 
 from mmpt.config import RunConfig, load_config
 from mmpt.models.base import MMFusionOutput, MMPTPreTrainedModel
-from mmpt.models.bert import load_tokenizer
+from mmpt.models.bert import load_tokenizer, special_ids
 from mmpt.models.build import build_config, build_model
 from mmpt.models.checkpoints import load_original
 from mmpt.processors.aligner import Aligner
 from mmpt.utils.places import locate
 from mmpt.utils.published import command_for
 from mmpt.video.backbones.s3d import S3D, load_s3d
-from mmpt.video.backbones.s3d_inference import S3DInference
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -28,17 +27,18 @@ BEST = "checkpoint_best.pt"
 class MMPTModel(nn.Module):
     """Video frames and text in, score out: S3D, then one of the video-text models.
 
-    As in the original, S3D's output goes to the model as it is, whatever its length. `mmpt.load` scales it to unit
-    length, as the models were trained; scores of the two differ, and neither is wrong for its own purpose.
+    It is the original's computation to the last bit that fp32 allows: S3D as trained, its output handed to the model
+    as it is, whatever its length. `mmpt.load` runs S3D several times faster and scales its output to unit length, as
+    the models were trained; scores of the two differ, and neither is wrong for its own purpose.
 
     Args:
         model: the video-text model.
-        s3d: the video network; its inference form is used.
+        s3d: the video network.
     """
 
     def __init__(self, model: MMPTPreTrainedModel, s3d: S3D) -> None:
         super().__init__()
-        self.video_encoder = S3DInference(s3d)
+        self.video_encoder = s3d
         self.model = model
 
     @classmethod
@@ -61,7 +61,8 @@ class MMPTModel(nn.Module):
         """
         run = load_config(config)
         model, tokenizer, aligner = load_run(run, checkpoint=checkpoint, bert_name=bert_name)
-        return cls(model, load_s3d(find_weights(S3D_WEIGHTS), find_weights(S3D_WORDS))).eval(), tokenizer, aligner
+        s3d = load_s3d(find_weights(S3D_WEIGHTS), find_weights(S3D_WORDS))
+        return cls(model, s3d).eval(), tokenizer, aligner
 
     def forward(
         self, video_frames: torch.Tensor, caps: torch.Tensor, cmasks: torch.Tensor, return_score: bool = False
@@ -105,10 +106,12 @@ class MMPTModel(nn.Module):
         Returns:
             float (seconds, 512), as S3D gives it.
         """
-        if frames.dtype == torch.uint8:
-            return self.video_encoder.encode_frames(frames).video_embedding
-        clips = frames.float().permute(0, 4, 1, 2, 3)  # (N, FPS, H, W, 3) -> (N, 3, FPS, H, W)
-        return self.video_encoder(clips).video_embedding
+        vectors = []
+        for second in frames:  # one at a time: a batch of clips gains nothing on a CPU, and takes its memory
+            clip = second.float() / 255 if second.dtype == torch.uint8 else second.float()
+            output = self.video_encoder(clip.permute(3, 0, 1, 2)[None])  # (FPS, H, W, 3) -> (1, 3, FPS, H, W)
+            vectors.append(output.video_embedding)
+        return torch.cat(vectors)  # (N, 512)
 
 
 def load_run(
@@ -147,13 +150,8 @@ def make_aligner(model: MMPTPreTrainedModel, tokenizer: "PreTrainedTokenizerBase
     Returns:
         An aligner with the model's lengths and the tokenizer's special tokens.
     """
-    return Aligner(
-        max_len=model.config.max_len,
-        max_video_len=model.config.max_video_len,
-        cls_token_id=tokenizer.cls_token_id,
-        sep_token_id=tokenizer.sep_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
+    config = model.config
+    return Aligner(max_len=config.max_len, max_video_len=config.max_video_len, **special_ids(tokenizer))
 
 
 def find_weights(relative: str | Path) -> Path:

@@ -17,13 +17,13 @@ from mmpt.config.load import find_project_file
 from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.models.bert import load_tokenizer
 from mmpt.models.checkpoints import load_folder
-from mmpt.models.pretrained import S3D_WEIGHTS, S3D_WORDS, find_weights, load_run, make_aligner
+from mmpt.models.pretrained import S3D_WEIGHTS, load_run, make_aligner
 from mmpt.processors.aligner import Aligner
 from mmpt.utils.places import locate
 from mmpt.video.backbones.base import Backbone
-from mmpt.video.backbones.s3d_backbone import S3DBackbone
-from mmpt.video.features import Features, cached
-from mmpt.video.windows import cut
+from mmpt.video.backbones.s3d import S3DBackbone
+from mmpt.video.features import Features, Progress, cached, extract
+from mmpt.video.windows import cut, merge
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -131,12 +131,15 @@ class Scorer:
         return torch.stack(vectors)
 
     @torch.no_grad()
-    def encode_video(self, video: Video, *, stride: int | None = None) -> EncodedVideo:
+    def encode_video(
+        self, video: Video, *, stride: int | None = None, on_progress: Progress | None = None
+    ) -> EncodedVideo:
         """Encode a video of any length, window by window.
 
         Args:
             video: a file; frames, uint8 (seconds, 30, H, W, 3); or features, float (seconds, 512).
             stride: seconds from one window's start to the next; by default windows do not overlap.
+            on_progress: called with the number of seconds whose features are computed so far.
 
         Returns:
             The vectors of its windows of up to `max_video_len` seconds, and of its seconds.
@@ -145,7 +148,7 @@ class Scorer:
             FileNotFoundError: there is no such file, or the backbone's weights are missing.
             ValueError: the file is no readable video, or the features are not of the kind that the model was made for.
         """
-        features = self.features(video)
+        features = self.features(video, on_progress=on_progress)
         size = self.aligner.max_video_len
         windows = cut(len(features), size, stride)
         vectors, tokens = [], []
@@ -159,14 +162,15 @@ class Scorer:
         return EncodedVideo(
             vectors=torch.cat(vectors),
             windows=windows,
-            tokens=_merge(torch.cat(tokens), windows, len(features)),
+            tokens=torch.from_numpy(merge(torch.cat(tokens).numpy(), windows, len(features))),
         )
 
-    def features(self, video: Video) -> np.ndarray:
+    def features(self, video: Video, *, on_progress: Progress | None = None) -> np.ndarray:
         """Get the features of a video, from the cache where they are.
 
         Args:
             video: as for `encode_video`.
+            on_progress: as for `encode_video`.
 
         Returns:
             float32 (seconds, 512), of unit length when the model wants them so.
@@ -176,7 +180,8 @@ class Scorer:
             ValueError: as for `encode_video`.
         """
         if isinstance(video, (str, os.PathLike)):
-            video = cached(video, self.backbone, l2_normalize=self.l2_normalized, use_cache=self.use_cache)
+            get = cached if self.use_cache else extract
+            video = get(video, self.backbone, l2_normalize=self.l2_normalized, on_progress=on_progress)
         if isinstance(video, Features):
             if video.backbone != self.backbone.name or video.l2_normalized != self.l2_normalized:
                 raise ValueError(
@@ -186,7 +191,7 @@ class Scorer:
             return np.asarray(video.array, dtype=np.float32)
         array = torch.as_tensor(video)
         if array.ndim == 5:  # (seconds, FPS, H, W, 3)
-            vectors = self.backbone(array)
+            vectors = torch.cat([self.backbone(part) for part in array.split(self.backbone.batch_seconds)]).cpu()
             return (torch.nn.functional.normalize(vectors, dim=1) if self.l2_normalized else vectors).numpy()
         return _checked(array.float().numpy(), self.model.config.video_dim, unit_length=self.l2_normalized)
 
@@ -205,7 +210,7 @@ class Scorer:
             ValueError: as for `encode_video` and `encode_text`.
         """
         encoded = self.encode_text([texts] if isinstance(texts, str) else texts)
-        several = videos if isinstance(videos, (list, tuple)) else [videos]
+        several: Sequence[Any] = videos if isinstance(videos, (list, tuple)) else [videos]
         return torch.stack([best_window(self.encode_video(video), encoded) for video in several])
 
     def curve(self, video: Video, text: str) -> torch.Tensor:
@@ -229,7 +234,7 @@ def load(
     name: str | os.PathLike[str],
     *,
     device: str | torch.device = "cpu",
-    precision: str = "fp32",
+    precision: str | None = None,
     runtime: str = "torch",
     bert_name: str | None = None,
     use_cache: bool = True,
@@ -240,7 +245,8 @@ def load(
         name: ``"videoclip"`` or ``"vlm"`` for the published ones; a YAML file whose `eval.save_path` holds
             ``checkpoint_best.pt``; or a folder that `mmpt convert` or save_pretrained wrote.
         device: ``"cpu"``, ``"cuda"`` or ``"mps"``.
-        precision: of the video backbone, ``"fp32"`` or ``"bf16"``.
+        precision: of the video backbone, ``"fp32"`` or ``"bf16"``; by default the fastest that keeps rankings (see
+            docs/benchmarks.md): bf16 where the hardware computes in it.
         runtime: of the video backbone, ``"torch"`` or ``"openvino"``.
         bert_name: folder or hub name of the BERT, in place of the one the model names.
         use_cache: keep features in the user's cache folder.
@@ -256,10 +262,9 @@ def load(
     layers = model.config.bert_config.num_hidden_layers
     if hasattr(model, "mm_encoder") and not model.config.num_iso_layer:
         model.config.num_iso_layer = layers  # as in every published evaluation: without it nothing is encoded alone
-    backbone = S3DBackbone(
-        find_weights(S3D_WEIGHTS), find_weights(S3D_WORDS), precision=precision, runtime=runtime, device=device
-    )
-    return Scorer(model.to(device), tokenizer, aligner, backbone, name=os.fspath(name), use_cache=use_cache)
+    backbone = S3DBackbone(locate(S3D_WEIGHTS), precision=precision, runtime=runtime, device=device)
+    model.to(backbone.device)  # pyright: ignore[reportArgumentType] - transformers' own signature is wrong
+    return Scorer(model, tokenizer, aligner, backbone, name=os.fspath(name), use_cache=use_cache)
 
 
 def best_window(video: EncodedVideo, texts: torch.Tensor) -> torch.Tensor:
@@ -310,16 +315,6 @@ def _load_model(
 def _stack(parts: Any) -> tuple[torch.Tensor, torch.Tensor]:
     first, second = zip(*parts, strict=True)
     return torch.stack(first), torch.stack(second)
-
-
-def _merge(tokens: torch.Tensor, windows: Sequence[tuple[int, int]], length: int) -> torch.Tensor:
-    """Average each second over the windows that hold it: (W, V, D) -> (seconds, D)."""
-    total = tokens.new_zeros(length, tokens.shape[2])
-    count = tokens.new_zeros(length, 1)
-    for window, (begin, end) in zip(tokens, windows, strict=True):
-        total[begin:end] += window[: end - begin]
-        count[begin:end] += 1
-    return total / count
 
 
 def _checked(features: np.ndarray, width: int, *, unit_length: bool) -> np.ndarray:

@@ -17,7 +17,6 @@ _CLASSES: dict[tuple[str, str], type] = {}
 _FOLDERS: dict[str, str] = {  # kind -> the package that defines its classes
     "model": "mmpt.models",
     "encoder": "mmpt.models",
-    "aligner": "mmpt.processors",
     "backbone": "mmpt.video.backbones",
 }
 _ALIASES: dict[tuple[str, str], str] = {}  # (kind, old name) -> the name it stands for
