@@ -9,8 +9,8 @@ import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, cast
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -87,14 +87,14 @@ class S3DBackbone:
         """Seconds to hand over at once: a CPU gains nothing from more than one."""
         return 1 if self.device.type == "cpu" else GPU_BATCH
 
-    @functools.cached_property
+    @property
     def version(self) -> str:
         """A hash of the weights, with this code's number and the runtime.
 
         Raises:
             FileNotFoundError: the weights are missing; the message names the command that gets them.
         """
-        return f"{_hash_weights(self.weights)[:16]}-{CODE}-{self.runtime}"
+        return f"{self._weights_hash[:16]}-{CODE}-{self.runtime}"
 
     def __call__(self, frames: np.ndarray | Tensor) -> Tensor:
         """Encode seconds.
@@ -113,6 +113,10 @@ class S3DBackbone:
         embedding = self._network.encode_frames(clips.to(self.device)).video_embedding
         assert embedding is not None
         return embedding
+
+    @functools.cached_property
+    def _weights_hash(self) -> str:
+        return _hash_weights(self.weights)
 
     @functools.cached_property
     def _sizes(self) -> S3DConfig:
@@ -221,7 +225,7 @@ def read_words(dictionary: str | os.PathLike[str]) -> list[str]:
         raise FileNotFoundError(f"no S3D dictionary at {path}; get it with: {GET_WEIGHTS}")
     try:
         array = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, BadZipFile) as error:
         raise ValueError(
             f"{path} cannot be read as an array of words ({error}); unpickling could run code, so it is not tried. "
             f"The published file needs none: get it with: {GET_WEIGHTS}"
@@ -252,9 +256,9 @@ def _load_folder(folder: Path) -> S3D:
 def _load_state_file(path: Path, config: S3DConfig) -> S3D:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except Exception as error:  # a malformed pickle raises whatever its bytes lead to
         raise ValueError(
-            f"{path} cannot be read as a state dict ({str(error).splitlines()[0]}); nothing in it was run. "
+            f"{path} cannot be read as a state dict ({_first_line(error)}); nothing in it was run. "
             f"Get the published weights with: {GET_WEIGHTS}"
         ) from error
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
@@ -305,6 +309,10 @@ def _hash_weights(weights: str | os.PathLike[str] | S3D) -> str:
     for file in sorted(path.glob("*.safetensors*")):
         digest.update(remembered_hash(file).encode())
     return digest.hexdigest()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _some(names: list[str], shown: int = 20) -> str:
