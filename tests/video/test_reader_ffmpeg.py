@@ -18,6 +18,18 @@ DIGESTS = json.loads((Path(__file__).parent / "ffmpeg_digests.json").read_text()
 REAL = sorted(DIGESTS["videos"])
 
 
+LEAD_IN = ("sound_first.mkv", "lead_in.webm")  # the sound begins some milliseconds before 0, with its codec's lead-in
+
+
+def major_version() -> int:
+    """The first number of the installed ffmpeg's version; 0 for a build that is named otherwise."""
+    if shutil.which("ffmpeg") is None:
+        return 0
+    words = subprocess.run(["ffmpeg", "-version"], capture_output=True, text=True, check=True).stdout.split()
+    number = words[2].lstrip("n").split(".")[0]
+    return int(number) if number.isdigit() else 0
+
+
 def by_ffmpeg(path: Path, fps: float = 30, size: int = 224) -> np.ndarray:
     """The ffmpeg command that the published features were made with, with explicit numbers for the upright picture."""
     if shutil.which("ffmpeg") is None:
@@ -87,6 +99,8 @@ RENDERED: dict[str, Callable[[Path], Path]] = {
 
 @pytest.mark.parametrize("name", RENDERED)
 def test_rendered_clip_equals_ffmpeg(tmp_path: Path, name: str) -> None:
+    if name in LEAD_IN and major_version() > 5:
+        pytest.skip("from version 6 on, ffmpeg leaves the lead-in out of where time begins; the features had it in")
     path = RENDERED[name](tmp_path / name)
     for fps, size in ((30, 32), (12.5, 80)):
         expected = by_ffmpeg(path, fps, size)
