@@ -49,3 +49,38 @@ def bert_base() -> Path:
     if not folder.is_dir():
         pytest.skip(f"{folder} is absent: it holds the real BERT vocabulary, which is not part of the repository")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working folder with small random models at the documented places."""
+    from tests.homes import TINY, make_home
+
+    return make_home(tmp_path_factory.mktemp("tiny"), TINY)
+
+
+@pytest.fixture
+def in_tiny_home(tiny_home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Stand in that folder, with a feature cache of one's own."""
+    monkeypatch.chdir(tiny_home)
+    monkeypatch.delenv("MMPT_HOME", raising=False)
+    monkeypatch.setenv("MMPT_CACHE", str(tmp_path / "cache"))
+    return tiny_home
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A rendered video of two and a half seconds: a bright bar moves over a dark ground."""
+    import numpy as np
+
+    from mmpt.video.writer import write_video
+
+    def frames():
+        for index in range(75):
+            frame = np.full((96, 128, 3), 30, dtype=np.uint8)
+            frame[:, index : index + 20] = (220, 180, 40)
+            yield frame
+
+    path = tmp_path_factory.mktemp("clip") / "bar.mp4"
+    write_video(path, frames(), fps=30)
+    return path

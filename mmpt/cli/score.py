@@ -17,10 +17,10 @@ EXAMPLES = """examples:
   mmpt score ~/Videos --text "a dog runs" --json > scores.json
   mmpt score pancake.mkv "a woman flips a pancake" --plot pancake.png
 
-A score is a plain dot product: compare scores of one model with each other, they
-have no fixed scale. Of a video longer than the model takes at once (32 s), it is
-the score of its best window. Features are kept in the user's cache folder, so a
-second call on the same video is instant.
+A score is a plain dot product without a fixed scale; compare those of one
+model. Of a video longer than the model takes at once (32 s) it is that of the best
+window. Features are kept in the user's cache folder, so that a second call on
+the same video is instant.
 """
 VIDEO_SUFFIXES = frozenset(
     f".{ending}"
@@ -202,7 +202,8 @@ def _print(texts: list[str], results: list[Scored]) -> None:
     from mmpt.cli.timecode import timecode
 
     if len(results) == 1:
-        table = Table("sentence", box=box.SIMPLE_HEAD, title=str(results[0].path), title_justify="left")
+        out.print(Text(str(results[0].path)))
+        table = Table("sentence", box=box.SIMPLE_HEAD)
         table.add_column("score", justify="right")
         table.add_column("best moment", justify="right")
         order = sorted(range(len(texts)), key=lambda index: -results[0].scores[index])
