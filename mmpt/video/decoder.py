@@ -35,25 +35,9 @@ SEEK_BACK = (0, 2, 10, 60)  # seconds before the wanted one, tried in turn until
 PEEK_PACKETS = 64  # at most so many are read to learn when each stream begins
 UNKNOWN_RATE = 25  # frames per second where a file does not say, as libav takes it
 CUT_OFF = 1.0  # seconds; a file that ends so much earlier than it says has been cut off
-SAYS_ITS_LENGTH = {
-    "matroska,webm",
-    "mov,mp4,m4a,3gp,3g2,mj2",
-    "avi",
-    "asf",
-    "flv",
-}  # formats whose header holds the duration
-NOT_VIDEO = {
-    "tty",
-    "bin",
-    "xbin",
-    "adf",
-    "idf",
-    "image2",
-    "concat",
-    "hls",
-    "dash",
-    "ffmetadata",
-}  # text, pictures, lists
+# Formats whose header holds the duration, and "formats" that are text, a picture or a list of other files.
+SAYS_ITS_LENGTH = ("matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "avi", "asf", "flv")
+NOT_VIDEO = ("tty", "bin", "xbin", "adf", "idf", "image2", "concat", "hls", "dash", "ffmetadata")
 
 
 class VideoDecoder:
@@ -93,9 +77,7 @@ class VideoDecoder:
         second = nearest(1 / self._time_base)
         self._clock = PresentationClock(self._usual_duration, second, may_jump=_may_jump(self._container))
         self._cut: str | None = None  # why the container could not be read to its end
-        self._last_shown = self._shown_until = (
-            self._offset
-        )  # begin and end of the last frame, in units of the time base
+        self._last_shown = self._shown_until = self._offset  # begin and end of the last frame; units of the time base
         self._promised = self._offset  # the latest time at which a packet said it would be shown
         self._reached = 0.0  # seconds into the file up to which there was anything at all
         self._timed = True  # every packet had a timestamp
@@ -221,9 +203,11 @@ class VideoDecoder:
             for packet in self._packets:
                 if not packet.size:  # PyAV ends with one empty packet for each stream
                     continue
-                self._note(packet)
+                self._note_reached(packet)
                 if packet.stream_index == self._stream.index:
+                    self._timed &= packet.pts is not None or packet.dts is not None
                     packet.pts, packet.dts = self._clock.packet_times(packet.pts, packet.dts, packet.duration)
+                    self._note(packet)
                     yield packet
         except FFmpegError as error:
             self._cut = error.strerror
@@ -233,14 +217,14 @@ class VideoDecoder:
         self._damage.begin(self._second(shown), float(self._usual_duration * self._time_base), reason)
 
     def _note(self, packet: Packet) -> None:
+        self._reordered |= packet.pts != packet.dts
+        if packet.pts is not None and not packet.is_discard:
+            self._promised = max(self._promised, packet.pts + self._offset)
+        if packet.is_corrupt:
+            self._note_damage(self._shown_until, "parts of the file are missing")
+
+    def _note_reached(self, packet: Packet) -> None:
         time = packet.pts if packet.pts is not None else packet.dts
-        if packet.stream_index == self._stream.index:
-            self._timed &= time is not None
-            self._reordered |= packet.pts != packet.dts
-            if packet.pts is not None and not packet.is_discard:
-                self._promised = max(self._promised, packet.pts + self._offset)
-            if packet.is_corrupt:
-                self._note_damage(self._shown_until, "parts of the file are missing")
         if time is not None and packet.time_base:
             self._reached = max(self._reached, float((time + (packet.duration or 0)) * packet.time_base))
 

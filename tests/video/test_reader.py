@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmpt.video import reader
+from mmpt.video.errors import VideoDamageWarning
 from mmpt.video.reader import probe, read_frames, read_seconds
 from tests.video.rendering import QUICK_VP9, QUIET_HEVC, Track, lossless, moving, read, render, shades
 
@@ -166,14 +167,17 @@ def test_av1_and_a_file_without_a_duration(tmp_path: Path, monkeypatch: pytest.M
     assert np.abs(read(path, 25, 16).astype(int) - 60).max() <= 3
 
 
-@pytest.mark.filterwarnings("ignore::mmpt.video.errors.VideoDamageWarning")
-def test_recordings_joined_end_to_end(tmp_path: Path) -> None:
-    """Timestamps begin anew in the second part, and its pictures have another size."""
-    first = render(tmp_path / "a.ts", Track(shades([60] * 50, 64, 48), codec="mpeg2video"))
-    second = render(tmp_path / "b.ts", Track(shades([180] * 50, 96, 96), codec="mpeg2video"))
+@pytest.mark.parametrize("later", [0, 1000])
+def test_recordings_joined_end_to_end(tmp_path: Path, later: int) -> None:
+    """Timestamps begin anew in the second part, or jump ahead, and its pictures have another size."""
+    times = [later + k / 25 for k in range(50)]
+    first = render(tmp_path / "a.ts", Track(shades([60] * 50, 64, 48), options={"bf": "0"}))
+    second = render(tmp_path / "b.ts", Track(shades([180] * 50, 96, 96), options={"bf": "0"}, times=times))
     path = tmp_path / "both.ts"
     path.write_bytes(first.read_bytes() + second.read_bytes())
-    frames = read(path, 25, 16).astype(int)
+    with pytest.warns(VideoDamageWarning, match=r"is damaged from second 1\.\d\d on \(parts of the file") as caught:
+        frames = read(path, 25, 16).astype(int)
+    assert "lost" not in str(caught[0].message)
     assert len(frames) == 100
     assert np.abs(frames[:45] - 60).max() <= 3
     assert np.abs(frames[55:] - 180).max() <= 3
