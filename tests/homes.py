@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,8 +15,13 @@ from mmpt.models.original import write_original
 from mmpt.video.backbones.s3d import S3D, S3DConfig
 from tests.conftest import ROOT
 
-TINY = {"hidden_size": 48, "num_hidden_layers": 6, "num_attention_heads": 4, "intermediate_size": 96}
-BASE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
+TINY: dict[str, Any] = {"hidden_size": 48, "num_hidden_layers": 6, "num_attention_heads": 4, "intermediate_size": 96}
+BASE: dict[str, Any] = {
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+}
 WORDS = (
     *("a", "an", "and", "the", "two", "some", "into"),
     *("boys", "woman", "dog", "pancake", "arm", "text", "water", "pot", "runs", "flips", "wrestle", "pour"),
@@ -24,7 +30,7 @@ YAMLS = {"videoclip": "projects/retri/videoclip/how2.yaml", "vlm": "projects/mtm
 
 
 def make_home(
-    folder: Path, sizes: dict[str, int], *, models: tuple[str, ...] = ("videoclip", "vlm"), words: int = 200
+    folder: Path, sizes: dict[str, Any], *, models: tuple[str, ...] = ("videoclip", "vlm"), words: int = 200
 ) -> Path:
     """Lay out the tutorial's YAML files, a BERT folder without weights, S3D and the checkpoints (fp16)."""
     shutil.copytree(ROOT / "projects", folder / "projects")
@@ -42,7 +48,7 @@ def make_home(
     return folder
 
 
-def make_bert(folder: Path, sizes: dict[str, int], words: int) -> Path:
+def make_bert(folder: Path, sizes: dict[str, Any], words: int) -> Path:
     """Write a BERT folder: shape and vocabulary, no weights."""
     folder.mkdir(parents=True)
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]

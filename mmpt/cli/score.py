@@ -17,10 +17,10 @@ EXAMPLES = """examples:
   mmpt score ~/Videos --text "a dog runs" --json > scores.json
   mmpt score pancake.mkv "a woman flips a pancake" --plot pancake.png
 
-A score is a plain dot product without a fixed scale; compare those of one
-model. Of a video longer than the model takes at once (32 s) it is that of the best
-window. Features are kept in the user's cache folder, so that a second call on
-the same video is instant.
+A score is a plain dot product; it has no fixed scale, so compare scores of one
+model. Of a video longer than the model takes at once (32 s) it is that of the
+best window. Features are kept in the user's cache folder, so that a second call
+on the same video is instant.
 """
 VIDEO_SUFFIXES = frozenset(
     f".{ending}"

@@ -7,6 +7,7 @@ A test module covers one folder of the recorded numbers. It says so in COVERS, a
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,11 +19,12 @@ SUPPORT = ("common",)  # what cases refer to
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    covers = getattr(metafunc.module, "COVERS", None)
+    module: Any = metafunc.module
+    covers = getattr(module, "COVERS", None)
     if covers is None or "case" not in metafunc.fixturenames:
         return
     folder = golden_folder(metafunc.config) / covers
-    cases = metafunc.module.list_cases(folder) if folder.is_dir() else []
+    cases = module.list_cases(folder) if folder.is_dir() else []
     metafunc.parametrize("case", cases, ids=str)
 
 
