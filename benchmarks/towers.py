@@ -15,6 +15,7 @@ from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.models.build import build_model
 from mmpt.models.configuration import MMPTConfig
 
+HEADER = ("", "plain ms", "ours ms", "ratio", "max abs diff")
 ROWS, BATCH = 64, 16
 PLACES, SECONDS = 64, 32
 SEED = 0
@@ -92,4 +93,4 @@ def _row(
 
 
 if __name__ == "__main__":
-    show("towers at bert-base size", ("", "plain ms", "ours ms", "ratio", "max abs diff"), run())
+    show("towers at bert-base size", HEADER, run())

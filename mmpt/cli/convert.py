@@ -5,7 +5,7 @@ from pathlib import Path
 
 EXAMPLES = """examples:
   mmpt convert runs/retri/videoclip/checkpoint_best.pt models/videoclip/
-  mmpt convert runs/mtm/vlm/checkpoint_best.pt models/vlm/ --config projects/mtm/vlm/how2.yaml
+  mmpt convert my.pt models/mine/ --config projects/mtm/vlm/how2.yaml
   mmpt convert --to-original models/videoclip/ checkpoint_best.pt
 """
 

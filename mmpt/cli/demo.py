@@ -20,8 +20,9 @@ SECONDS, FPS, HEIGHT, WIDTH = 6, 30, 240, 320
 SENTENCES = ("a red ball rolls to the right", "a blue square sinks to the ground")
 HIDDEN, LAYERS, VIDEO_LAYERS, HEADS = 192, 4, 2, 4  # a small BERT; the real one has 768, 12, 6, 12
 SEED = 0
-NOTE = """[yellow]The weights are random (seed {seed}): these scores mean nothing.[/yellow] What ran is real: decoding,
-S3D, both towers and the score. The weights and the clip are in {home}.
+NOTE = """
+[yellow]The weights are random (seed {seed}): these scores mean nothing.[/yellow] What ran is
+real: decoding, S3D, both towers, the score. It all lies in {home}.
 
 For scores that mean something:
   mmpt download videoclip s3d bert
