@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel
 
 from mmpt.utils import registry
-from mmpt.video.backbones.s3d import S3D, S3DBackbone, S3DConfig, best_precision, load_s3d
+from mmpt.video.backbones.s3d import S3D, S3DBackbone, S3DConfig, load_s3d
 from mmpt.video.backbones.s3d_inference import S3DInference
 from mmpt.video.backbones.s3d_openvino import compile_s3d
 from tests.parity.recipes import s3d_video, s3d_weights
@@ -388,7 +388,7 @@ def test_what_it_declares_needs_no_weights(tmp_path: Path) -> None:
     backbone = S3DBackbone(tmp_path / "absent.pth")
     assert (backbone.name, backbone.fps, backbone.size, backbone.dim) == ("s3d", 30, 224, 512)
     assert backbone.batch_seconds >= 1
-    assert backbone.precision == best_precision("cpu")
+    assert backbone.precision == "fp32"
     with pytest.raises(FileNotFoundError, match="mmpt download s3d"):
         _ = backbone.version
     with pytest.raises(FileNotFoundError, match="mmpt download s3d"):

@@ -31,6 +31,7 @@ CODE = 1  # raise it whenever this package's S3D gives other numbers for the sam
 S3D_FPS = 30  # frames per second; HowTo100M S3D as VideoCLIP and VLM use it
 S3D_SIZE = 224  # pixels
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DEFAULT_PRECISION = "fp32"  # the fastest that keeps rankings: python -m benchmarks.precision
 RUNTIMES = ("torch", "openvino")
 GPU_BATCH = 32  # seconds; frames of 145 MB
 
@@ -43,7 +44,8 @@ class S3DBackbone:
 
     Args:
         weights: s3d_howto100m.pth, a folder that `S3D.save_pretrained` wrote, or a model.
-        precision: ``"fp32"`` or ``"bf16"``; by default `best_precision` of the device.
+        precision: ``"fp32"``, the default, or ``"bf16"``: about twice as fast, and not quite the same rankings (see
+            docs/benchmarks.md).
         runtime: ``"torch"``, or ``"openvino"`` (a CPU only).
         device: where it runs, for example ``"cpu"``, ``"cuda"`` or ``"mps"``.
         config: the sizes of the network in a .pth file; by default the published ones.
@@ -66,7 +68,7 @@ class S3DBackbone:
         config: S3DConfig | None = None,
     ) -> None:
         self.device = check_device(device)
-        self.precision = precision or best_precision(self.device)
+        self.precision = precision or DEFAULT_PRECISION
         if self.precision not in DTYPES:
             raise ValueError(f"precision is {precision!r}; S3D computes in {' or '.join(DTYPES)}")
         if runtime not in RUNTIMES:
@@ -158,24 +160,6 @@ def check_device(device: str | torch.device) -> torch.device:
     if there is not None and not there():
         raise ValueError(f"device is {device!r}, and PyTorch finds none on this machine; use device 'cpu'")
     return found
-
-
-def best_precision(device: str | torch.device) -> str:
-    """Choose the fastest precision that keeps the ranking of scores: see docs/benchmarks.md.
-
-    Args:
-        device: where the backbone runs.
-
-    Returns:
-        ``"bf16"`` where the hardware computes in it, else ``"fp32"``.
-    """
-    kind = torch.device(device).type
-    if kind == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    if kind != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
-        return "fp32"
-    known = torch.cpu.get_capabilities()
-    return "bf16" if known.get("avx512_bf16") or known.get("amx_bf16") else "fp32"
 
 
 def load_s3d(
