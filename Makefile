@@ -2,6 +2,7 @@
 #   make demo   install, then score a short rendered clip through the code path of a real video
 #   make test   install, lint, then run the whole test suite
 PYTHON ?= python3
+JOBS   ?= $(shell $(PYTHON) -c "import os; print(min(4, os.cpu_count() or 1))")
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
@@ -28,10 +29,10 @@ lint: install
 	$(BIN)/codespell
 
 test: lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
 bench: install
-	$(BIN)/python -m benchmarks.inference
+	$(BIN)/python -m benchmarks.inference --memory
 
 clean:
 	rm -rf $(VENV) runs/demo .pytest_cache .ruff_cache

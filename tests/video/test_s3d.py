@@ -247,8 +247,8 @@ def test_the_fast_form_equals_the_plain_one(batch: int, frames: int, height: int
     clips = as_clips(bytes_in)
     expected = plain(model, clips)
     fast = S3DInference(model)
-    assert_near(fast(clips), expected, 1e-5)
-    assert_near(fast.encode_frames(bytes_in), expected, 1e-5)
+    assert_near(fast(clips), expected, 2e-5)
+    assert_near(fast.encode_frames(bytes_in), expected, 2e-5)
 
 
 def test_the_whole_batch_at_once_gives_the_same(model: S3D, monkeypatch: pytest.MonkeyPatch) -> None:
