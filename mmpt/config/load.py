@@ -1,19 +1,29 @@
 """YAML file -> includes -> merge -> `key=value` overrides -> RunConfig."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_type_hints
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from mmpt.config.schema import DatasetConfig, ModelConfig, RunConfig
 
 Block = TypeVar("Block", DatasetConfig, ModelConfig)
+
+# What a file may say at its top. Other keys are let through, for a user's own code may read them, unless they look
+# like one of these misspelt.
+BLOCKS = (
+    *("dataset", "model", "loss", "task", "task_type", "fairseq", "eval", "slurm_config"),
+    *("metric", "predictor", "gen_param"),  # an evaluation
+    *("retri_epoch", "num_cands", "vectorpool_cls", "retriever_cls"),  # training with retrieved videos
+    *("project_dir", "base_dir", "run_task", "task_lists"),  # a project of many tasks
+)
+NEAR = 0.8  # the part of two names' letters that agree where one is taken for the other misspelt
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -29,8 +39,9 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
 
     Raises:
         FileNotFoundError: the file, or one that it includes, does not exist.
-        ValueError: the YAML cannot be parsed, a required key is missing, a `model` key is unknown or a value has the
-            wrong type. All such problems of the file are reported at once.
+        ValueError: the YAML cannot be parsed, a required key is missing, a `model` key is unknown, a top-level key is
+            nearly a known one, or a value has the wrong type: all such problems of the file are reported at once. Or
+            an override is not of the form ``key=value``, or belongs to no block.
     """
     path = Path(path)
     return resolve(_read_yaml(path, seen=()), source=str(path), overrides=overrides)
@@ -72,19 +83,18 @@ def resolve(tree: DictConfig, *, source: str, overrides: Sequence[str] = ()) -> 
         ValueError: as for `load_config`.
     """
     for override in overrides:
-        if "=" not in override:
-            raise ValueError(f"override {override!r} is not of the form key=value, for example dataset.max_len=96")
+        _check_override(override, [*BLOCKS, *(str(key) for key in tree)])
     try:
         merged = OmegaConf.merge(tree, OmegaConf.from_dotlist(list(overrides)))
         raw: Any = OmegaConf.to_container(merged, resolve=True)
     except OmegaConfBaseException as error:
         raise ValueError(f"{source}: {error}") from error
-    problems: list[str] = []
+    problems = _misspelt(raw)
+    save_path = _save_path(raw.get("eval"), problems)
     dataset = _block(DatasetConfig, raw.get("dataset"), "dataset", problems, collect="extra")
     model = _block(ModelConfig, raw.get("model"), "model", problems)
     if dataset is None or model is None or problems:
         raise ValueError(f"{source} cannot be used:\n" + "\n".join(f"  - {problem}" for problem in problems))
-    save_path = (raw.get("eval") or {}).get("save_path")
     return RunConfig(dataset=dataset, model=model, save_path=save_path, source=source, raw=raw)
 
 
@@ -132,17 +142,24 @@ def _read_yaml(path: Path, seen: tuple[Path, ...]) -> DictConfig:
         raise ValueError(f"{path} includes itself, by way of {', '.join(map(str, seen))}")
     try:
         tree = _mapping(OmegaConf.load(path), str(path))
+        includes = tree.pop("includes", None)
     except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not valid YAML: {error}") from error
-    includes = tree.pop("includes", None) or []
-    if isinstance(includes, str):
-        includes = [includes]
     merged = DictConfig({})
-    for name in includes:
+    for name in _names(includes, path):
         merged = OmegaConf.merge(merged, _read_yaml(_included(name, path), (*seen, path.resolve())))
     result = OmegaConf.merge(merged, tree)
     assert isinstance(result, DictConfig)
     return result
+
+
+def _names(includes: Any, path: Path) -> list[str]:
+    """Read what a file says under `includes:`, one name or a list of them."""
+    listed = OmegaConf.to_container(includes) if isinstance(includes, ListConfig | DictConfig) else includes
+    names = [] if listed is None else [listed] if isinstance(listed, str) else listed
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise ValueError(f"{path}: includes is {listed!r}; it takes the name of a YAML file, or a list of such names")
+    return names
 
 
 def _included(name: str, by: Path) -> Path:
@@ -155,6 +172,44 @@ def _mapping(tree: Any, source: str) -> DictConfig:
     if not isinstance(tree, DictConfig):
         raise ValueError(f"{source} holds no mapping of keys to values; it takes blocks such as dataset: and model:")
     return tree
+
+
+def _check_override(override: str, known: Sequence[str]) -> None:
+    """Refuse an override that nothing would read."""
+    key, equals, _ = override.partition("=")
+    if not equals or not all(part.strip() for part in key.split(".")):
+        raise ValueError(f"override {override!r} is not of the form key=value, for example dataset.max_len=96")
+    try:
+        (first,) = OmegaConf.from_dotlist([override])
+    except (YAMLError, OmegaConfBaseException) as error:
+        raise ValueError(f"the value of override {override!r} is not valid YAML: {error}") from error
+    if first not in known:
+        raise ValueError(f"override {override!r}: there is no block {first!r}{_nearest(first, known)}")
+
+
+def _misspelt(raw: Mapping[Any, Any]) -> list[str]:
+    """Tell each top-level key that is nearly, but not quite, one that means something."""
+    problems = []
+    for key in raw:
+        near = difflib.get_close_matches(str(key), (*BLOCKS, "includes"), n=1, cutoff=NEAR)
+        if key == "includes":
+            problems.append("includes is followed in files only; write out here what the other file says")
+        elif near and key not in BLOCKS:
+            problems.append(f"the block {key!r} is not known; did you mean {near[0]!r}?")
+    return problems
+
+
+def _save_path(values: Any, problems: list[str]) -> str | None:
+    if values is None:
+        return None
+    if not isinstance(values, Mapping):
+        problems.append(f"'eval' is {values!r}, not a block of keys such as save_path: runs/mine")
+        return None
+    save_path = values.get("save_path")
+    if save_path is not None and not isinstance(save_path, str):
+        problems.append(f"eval.save_path is {save_path!r}; it takes str or null, the folder of the checkpoints")
+        return None
+    return save_path
 
 
 def _block(cls: type[Block], values: Any, name: str, problems: list[str], collect: str | None = None) -> Block | None:
@@ -191,6 +246,6 @@ def _allowed(hint: Any) -> tuple[type, ...]:
     return get_args(hint) if isinstance(hint, UnionType) else (hint,)
 
 
-def _nearest(key: str, known: Mapping[str, Any]) -> str:
-    near = difflib.get_close_matches(key, known, n=1)
+def _nearest(key: Any, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(str(key), list(known), n=1)  # YAML's keys may be numbers
     return f"; did you mean {near[0]!r}?" if near else f"; known are: {', '.join(known)}"

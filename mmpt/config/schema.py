@@ -19,7 +19,7 @@ class DatasetConfig:
     Args:
         bert_name: hub name or folder of the BERT whose vocabulary and shape the model uses.
         max_len: tokens of the whole sequence.
-        max_video_len: video tokens of the sequence, one a second.
+        max_video_len: video tokens of the sequence, one a second; at least 1.
         num_iso_layer: layers that keep video and text apart; None for none.
         aligner: registered name of the class that makes fixed-length sequences.
         extra: every other key of the block, for the data set that understands it.
@@ -33,6 +33,8 @@ class DatasetConfig:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.max_video_len < 1:
+            raise ValueError(f"dataset.max_video_len is {self.max_video_len}; it takes 1 or more, one for each second")
         if self.max_len - self.max_video_len < 4:
             raise ValueError(
                 f"dataset.max_len ({self.max_len}) leaves {self.max_len - self.max_video_len} places for text beside "

@@ -73,6 +73,19 @@ def test_loading_changes_nothing_on_disk(tmp_path: Path, monkeypatch: pytest.Mon
         ("dataset: {bert_name: b, max_len: true}\nmodel: {model_cls: A}", "max_len is True; it takes int"),
         (GOOD.replace("MMFusionJoint", "A, model_clss: B"), "model.model_clss is not known; did you mean 'model_cls'"),
         ("dataset: {bert_name: b, max_len: 34}\nmodel: {model_cls: A}", "leaves 2 places for text"),
+        ("dataset: {bert_name: b, max_video_len: 0}\nmodel: {model_cls: A}", "max_video_len is 0; it takes 1 or more"),
+        ("dataset: {bert_name: b, max_video_len: -5}\nmodel: {model_cls: A}", "max_video_len is -5; it takes 1"),
+        (GOOD + "eval: foo", "'eval' is 'foo', not a block of keys"),
+        (GOOD + "eval: [1]", r"'eval' is \[1\], not a block of keys"),
+        (GOOD + "eval: {save_path: 3}", "eval.save_path is 3; it takes str or null"),
+        (
+            GOOD + "eval: {save_path: [a]}\nfairsq: {}",
+            r"'fairsq' is not known; did you mean 'fairseq'(.|\n)*save_path is",
+        ),
+        (GOOD.replace("model:", "modell:"), r"the block 'modell' is not known; did you mean 'model'(.|\n)*is missing"),
+        (GOOD + "include: a.yaml", "the block 'include' is not known; did you mean 'includes'"),
+        (GOOD + "includes: a.yaml", "includes is followed in files only"),
+        ("dataset: {bert_name: b}\nmodel: {model_cls: A, 3: 4}", "model.3 is not known; known are: model_cls"),
     ],
 )
 def test_what_is_wrong_is_told_all_at_once(text: str, message: str) -> None:
@@ -80,9 +93,61 @@ def test_what_is_wrong_is_told_all_at_once(text: str, message: str) -> None:
         parse_config(text, source="mine.yaml")
 
 
-def test_an_override_without_a_value_is_told() -> None:
-    with pytest.raises(ValueError, match=r"override 'dataset.max_len' is not of the form key=value"):
-        parse_config(GOOD, overrides=["dataset.max_len"])
+@pytest.mark.parametrize("values", ["", "eval:", "eval: {}", "eval: {save_path: null}", "eval: {other: 3}"])
+def test_a_file_need_not_say_where_checkpoints_are(values: str) -> None:
+    assert parse_config(GOOD + values).save_path is None
+
+
+def test_blocks_of_ones_own_are_kept() -> None:
+    run = parse_config(GOOD + "lr: 3\nwandb: {project: mine}\n5: five", overrides=["wandb.project=yours", "metric=A"])
+    assert run.raw["wandb"] == {"project": "yours"}
+    assert {"lr": 3, 5: "five", "metric": "A"}.items() <= run.raw.items()
+
+
+@pytest.mark.parametrize("override", ["dataset.max_len", "=3", ".max_len=3", "dataset.=3", "dataset..max_len=3", " =3"])
+def test_an_override_without_a_key_or_a_value_is_told(override: str) -> None:
+    with pytest.raises(ValueError, match=f"override {override!r} is not of the form key=value"):
+        parse_config(GOOD, overrides=[override])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("datset.max_len=40", "there is no block 'datset'; did you mean 'dataset'?"),
+        ("[datset].max_len=40", "there is no block 'datset'; did you mean 'dataset'?"),
+        ("max_len=40", "there is no block 'max_len'"),
+        ("qqq=40", "there is no block 'qqq'; known are: dataset, model"),
+        ("includes=a.yaml", "there is no block 'includes'"),
+        ("dataset.max_len=[", r"the value of override 'dataset.max_len=\[' is not valid YAML"),
+        ("dataset=3", "'dataset' is not a block of keys"),
+        ("dataset.max_video_len=0", "max_video_len is 0"),
+    ],
+)
+def test_an_override_that_nothing_would_read_is_told(override: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_config(GOOD, overrides=["dataset.max_len=64", override])
+
+
+@pytest.mark.parametrize("includes", ["[1]", "[null]", "3", "{a: b}", "''", "[['a.yaml']]", "true"])
+def test_includes_that_are_no_names_are_told(tmp_path: Path, includes: str) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(f"includes: {includes}\n{GOOD}")
+    with pytest.raises(ValueError, match=r"a\.yaml: includes is .*; it takes the name of a YAML file, or a list"):
+        load_config(path)
+
+
+@pytest.mark.parametrize("includes", ["", "[]", "null"])
+def test_a_file_may_include_nothing(tmp_path: Path, includes: str) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(f"includes: {includes}\n{GOOD}")
+    assert load_config(path).dataset.bert_name == "b"
+
+
+def test_a_reference_to_nothing_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("includes: ${nothing}\n" + GOOD)
+    with pytest.raises(ValueError, match=r"a\.yaml is not valid YAML: .*nothing"):
+        load_config(path)
 
 
 def test_files_that_are_not_there_are_told(tmp_path: Path) -> None:
