@@ -13,6 +13,7 @@ RGB = 3
 CELL = 2  # space-to-depth folds cells of 2 frames x 2 x 2 pixels into channels
 CELL_CHANNELS = RGB * CELL**3
 BYTE = 255  # the brightest value of a frame; frames are divided by it, and nothing else is done to them
+MIDDLE = 128  # what centred bytes are counted from
 
 
 class ConvUnit(nn.Module):
@@ -162,13 +163,33 @@ def cells_of_frames(frames: Tensor) -> Tensor:
         frames: (B, T, H, W, 3) uint8.
 
     Returns:
-        (B, T/2, H/2, W/2, 24) uint8, channels in the order (dt, dh, dw, colour), without gaps in memory.
+        (B, T/2, H/2, W/2, 24) int8, bytes less `MIDDLE`, channels in the order (dt, dh, dw, colour), without gaps.
     """
     b, t, h, w, _ = frames.shape
     rows = frames.contiguous().view(b, t, h, w * RGB)
     pairs = rows.view(torch.int16)  # two bytes move as one number: a cell's row is six bytes
     cells = pairs.view(b, t // CELL, CELL, h // CELL, CELL, w // CELL, RGB).permute(0, 1, 3, 5, 2, 4, 6)
-    return cells.flatten(4).view(torch.uint8)
+    return (cells.flatten(4).view(torch.uint8) ^ MIDDLE).view(torch.int8)  # flipping the first bit subtracts 128
+
+
+def pad_cells(cells: Tensor, dark: float, dtype: torch.dtype) -> Tensor:
+    """Surround cells with what the stem's padding and crop come to: darkness.
+
+    The stem pads by (1, 2, 2) and drops the first of each dimension of what it computes; that leaves nothing before
+    and one behind in time, one before and two behind in space.
+
+    Args:
+        cells: (B, T, H, W, 24).
+        dark: the value that stands for black.
+        dtype: of the result.
+
+    Returns:
+        (B, T + 1, H + 3, W + 3, 24).
+    """
+    b, t, h, w, c = cells.shape
+    padded = torch.full((b, t + 1, h + 3, w + 3, c), dark, dtype=dtype, device=cells.device)
+    padded[:, :-1, 1:-2, 1:-2] = cells
+    return padded
 
 
 def fold_batch_norm(conv: nn.Conv3d, norm: nn.BatchNorm3d) -> tuple[Tensor, Tensor]:
@@ -185,3 +206,22 @@ def fold_batch_norm(conv: nn.Conv3d, norm: nn.BatchNorm3d) -> tuple[Tensor, Tens
     scale = norm.weight.detach().double() / torch.sqrt(norm.running_var.double() + norm.eps)
     bias = norm.bias.detach().double() - norm.running_mean.double() * scale
     return conv.weight.detach().double() * scale.view(-1, 1, 1, 1, 1), bias
+
+
+def fold_stem(unit: ConvUnit, middle: float, bright: float) -> tuple[Tensor, Tensor]:
+    """Fold the first layer for centred input: pixels less `middle`, where `bright` is white.
+
+    Centred numbers are half as large and of both signs, so that sums over a filter stay small; the rounding of this
+    layer is most of what a fast form adds, in fp32 and in bf16, and is halved.
+
+    Args:
+        unit: the layer.
+        middle: what is subtracted from every pixel, and from the black around the picture.
+        bright: the largest value of a pixel before that.
+
+    Returns:
+        Kernel (O, 24, 2, 4, 4) and bias (O,), float64.
+    """
+    weight, bias = fold_batch_norm(unit.conv1, unit.bn1)
+    weight = weight / bright
+    return weight, bias + middle * weight.sum(dim=(1, 2, 3, 4))

@@ -22,17 +22,20 @@ from mmpt.video.backbones.s3d_layers import (
     BYTE,
     CELL,
     CELL_CHANNELS,
+    MIDDLE,
     ConvUnit,
     SamePool,
     SelfGating,
     cells_of_frames,
     fold_batch_norm,
+    fold_stem,
+    pad_cells,
 )
 from mmpt.video.backbones.s3d_model import S3D, S3DOutput
 
 DEVICE = "CPU"
 HINTS = {"fp32": "f32", "bf16": "bf16"}
-STEM_BEGIN, STEM_END = (0, 1, 1), (1, 2, 2)  # padding of the stem after its crop: see s3d_inference._padded
+UNPADDED = (0, 0, 0)
 DIGEST = hashlib.sha256().digest_size
 Node = Any  # openvino's own types are known only where it is installed
 
@@ -69,7 +72,8 @@ class S3DOpenVINO:
                 f"got frames of {frames.dtype} and shape {tuple(frames.shape)}; this compiled S3D reads uint8 "
                 f"(B, {', '.join(map(str, self.shape))}), and the torch runtime reads other sizes"
             )
-        rows = [self._encode(cells_of_frames(clip)) for clip in frames.cpu().split(1)]
+        cells = (pad_cells(cells_of_frames(clip), -MIDDLE, torch.int8) for clip in frames.cpu().split(1))
+        rows = [self._encode(cell) for cell in cells]
         embedding, pooled = (torch.from_numpy(np.concatenate(part)) for part in zip(*rows, strict=True))
         return S3DOutput(video_embedding=embedding, mixed_5c=pooled)
 
@@ -124,14 +128,15 @@ def build_graph(model: S3D, frames: int, size: int) -> Any:
         size: side of its square frames in pixels, even.
 
     Returns:
-        A model from cells, uint8 (1, frames/2, size/2, size/2, 24), to `video_embedding` and `mixed_5c`.
+        A model from padded cells, int8 (1, frames/2 + 1, size/2 + 3, size/2 + 3, 24), to `video_embedding` and
+        `mixed_5c`.
     """
     openvino, op = (require(name, extra="openvino") for name in ("openvino", "openvino.opset13"))
     graph = _Graph(op)
-    cells = op.parameter([1, frames // CELL, size // CELL, size // CELL, CELL_CHANNELS], np.uint8)
+    side = size // CELL + 3
+    cells = op.parameter([1, frames // CELL + 1, side, side, CELL_CHANNELS], np.int8)
     x = op.convert(op.transpose(cells, graph.integers(0, 4, 1, 2, 3)), "f32")  # (1, 24, T, H, W)
-    weight, bias = fold_batch_norm(model.conv1.conv1, model.conv1.bn1)
-    x = graph.conv(x, weight / BYTE, bias, STEM_BEGIN, STEM_END)
+    x = graph.conv(x, *fold_stem(model.conv1, MIDDLE, BYTE), UNPADDED, UNPADDED)
     x = graph.unit(graph.unit(graph.pool(x, model.maxpool_2a), model.conv_2b), model.conv_2c)
     x, gate = graph.pool(x, model.maxpool_3a), graph.gate(x, model.gating)
     for name, block in model.blocks():
