@@ -285,10 +285,12 @@ def _open(path: Path) -> tuple[InputContainer, VideoStream]:
     try:
         # Only files: what claims to be a video must not make us read from a network.
         container = av.open(f"file:{path}", container_options={"protocol_whitelist": "file"})
-    except PermissionError:
-        raise
+    except PermissionError as error:
+        raise VideoError(f"{path} may not be read by this user (permission denied); change its permissions") from error
     except FFmpegError as error:
-        raise unreadable(path, error.strerror) from error
+        raise _refusal(path, error) from error
+    except OSError as error:
+        raise VideoError(f"{path} cannot be opened ({error.strerror or error})") from error
     name = container.format.name
     if name in NOT_VIDEO or name.endswith("_pipe"):
         container.close()
@@ -305,6 +307,13 @@ def _open(path: Path) -> tuple[InputContainer, VideoStream]:
         container.close()
         raise VideoError(f"{path} is coded in a way that PyAV cannot decode; convert it, for example to H.264")
     return container, stream
+
+
+def _refusal(path: Path, error: FFmpegError) -> VideoError:
+    try:
+        return unreadable(path, error.strerror)
+    except OSError as failure:  # a disk or a network that gives nothing
+        return VideoError(f"{path} cannot be read ({failure.strerror or failure}); try again, or copy it elsewhere")
 
 
 def _stream_score(stream: VideoStream) -> int:

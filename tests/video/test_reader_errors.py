@@ -1,9 +1,11 @@
 """What cannot be read says so clearly; what is damaged gives what is left of it, and says where it is lost."""
 
+import errno
 import os
 import warnings
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from av.video.frame import VideoFrame
@@ -55,6 +57,36 @@ def test_empty_file(tmp_path: Path) -> None:
     path = tmp_path / "empty.mp4"
     path.touch()
     refuse(path, r"is empty \(0 bytes\); fetch or copy")
+
+
+@pytest.mark.parametrize(
+    ("raised", "message"),
+    [
+        (av.error.PermissionError(errno.EACCES, "Permission denied"), r"may not be read by this user \(permission den"),
+        (OSError(errno.EMFILE, "Too many open files"), r"cannot be opened \(Too many open files\)"),
+    ],
+)
+def test_file_that_may_not_be_opened(
+    clips: Path, monkeypatch: pytest.MonkeyPatch, raised: OSError, message: str
+) -> None:
+    """Raised by hand: the tests may run as a user who may read everything."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise raised
+
+    monkeypatch.setattr("av.open", refused)
+    refuse(clips / "clip.mp4", message)
+
+
+def test_disk_that_gives_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "noise.mp4"
+    path.write_bytes(bytes(5000))
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "open", refused)
+    refuse(path, r"cannot be read \(Input/output error\); try again")
 
 
 def test_pipe(tmp_path: Path) -> None:
