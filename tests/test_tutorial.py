@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -29,11 +30,12 @@ def test_it_runs_as_written(in_tiny_home: Path, model: str) -> None:
     assert score.shape == (1,) and torch.isfinite(score).all()
 
 
-def test_it_runs_at_full_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make_home(tmp_path, BASE, models=("videoclip",), words=30_522)
+@pytest.mark.parametrize("model", YAMLS)
+def test_it_runs_at_full_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str) -> None:
+    make_home(tmp_path, BASE, models=(model,), words=30_522)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MMPT_HOME", raising=False)
-    score = run_readme("videoclip")
+    score = run_readme(model)
     assert score.shape == (1,) and torch.isfinite(score).all()
 
 
@@ -50,13 +52,23 @@ def test_bytes_and_floats_give_the_same_score(in_tiny_home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "shape", [(1, 33, 30, 64, 64, 3), (1, 0, 30, 64, 64, 3), (2, 30, 64, 64, 3), (1, 1, 30, 64, 64, 1)]
+    ("frames", "message"),
+    [
+        (torch.zeros(1, 33, 30, 64, 64, 3), "with 1 to 32 seconds"),
+        (torch.zeros(1, 0, 30, 64, 64, 3), "with 1 to 32 seconds"),
+        (torch.zeros(2, 30, 64, 64, 3), r"it takes \(batch, seconds, 30, height, width, 3\)"),
+        (torch.zeros(1, 1, 30, 64, 64, 1), r"it takes \(batch, seconds, 30, height, width, 3\)"),
+        (torch.zeros(1, 1, 10, 64, 64, 3), r"it takes \(batch, seconds, 30, height, width, 3\)"),
+        (torch.zeros(1, 1, 30, 64, 64, 3, dtype=torch.int32), "it takes uint8"),
+        (np.zeros((1, 1, 30, 64, 64, 3)), "is a ndarray; it takes a tensor"),
+        (torch.zeros(2, 1, 30, 64, 64, 3), r"do not fit 2 videos; both take \(batch, places\)"),
+    ],
 )
-def test_frames_that_do_not_fit_are_told(in_tiny_home: Path, shape: tuple[int, ...]) -> None:
+def test_frames_that_do_not_fit_are_told(in_tiny_home: Path, frames, message: str) -> None:
     model, _, aligner = MMPTModel.from_pretrained(YAMLS["videoclip"])
     caps, cmasks = aligner._build_text_seq([5])
-    with pytest.raises(ValueError, match=r"video_frames is .* 1 to 32 seconds"):
-        model(torch.zeros(shape, dtype=torch.uint8), caps[None], cmasks[None])
+    with pytest.raises(ValueError, match=message):
+        model(frames, caps[None], cmasks[None])
 
 
 @pytest.mark.parametrize(

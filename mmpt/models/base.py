@@ -12,7 +12,7 @@ from mmpt.models.configuration import MMPTConfig
 from mmpt.models.encoders import VideoBertEncoder
 from mmpt.models.pooling import masked_mean
 from mmpt.models.video_bert import used_length
-from mmpt.utils.registry import lookup
+from mmpt.utils.registry import lookup, names
 
 
 @dataclass
@@ -65,6 +65,10 @@ class MMPTPreTrainedModel(PreTrainedModel):
     # Known and harmless in the world's checkpoints: position ids are computed, segment embeddings were never used.
     _keys_to_ignore_on_load_unexpected: ClassVar = [r"position_ids$", r"seg_embeddings\.weight$"]
     trim_padding: bool = True
+
+    def __init__(self, config: MMPTConfig) -> None:
+        config.model_cls = type(self).__name__  # what a saved folder is loaded as
+        super().__init__(config)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -169,8 +173,16 @@ class MMPTPreTrainedModel(PreTrainedModel):
         """States of [CLS] video [SEP], float (B, V + 2, D), and which are real, bool (B, V + 2), padding trimmed."""
         raise NotImplementedError
 
-    def _make_encoder(self, name: str | None, default: str, *, num_layers: int | None = None) -> VideoBertEncoder:
-        return lookup("encoder", name or default, where="model.mm_encoder_cls")(self.config, num_layers=num_layers)
+    def _make_encoder(self, key: str, default: str, *, num_layers: int | None = None) -> VideoBertEncoder:
+        """Make the encoder that a key of the configuration names; it must be able to do what the default one does."""
+        name = getattr(self.config, key) or default
+        found, needed = lookup("encoder", name, where=f"model.{key}"), lookup("encoder", default)
+        if not issubclass(found, needed):
+            fitting = [other for other in names("encoder") if issubclass(lookup("encoder", other), needed)]
+            raise ValueError(
+                f"{type(self).__name__} cannot use the encoder {name!r} (model.{key}); it takes {' or '.join(fitting)}"
+            )
+        return found(self.config, num_layers=num_layers)
 
     def _trim(
         self, caps: torch.Tensor, cmasks: torch.Tensor, vfeats: torch.Tensor, vmasks: torch.Tensor

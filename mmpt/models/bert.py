@@ -10,7 +10,7 @@ from transformers import AutoTokenizer, BertConfig
 from transformers.utils.hub import cached_file
 
 from mmpt.models.original import read_state
-from mmpt.utils.places import home
+from mmpt.utils.places import locate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -33,7 +33,7 @@ def find_bert(bert_name: str | os.PathLike[str]) -> str:
         FileNotFoundError: `bert_name` is a path, and no folder is there.
     """
     name = os.fspath(bert_name)
-    for folder in (Path(name), home() / PRETRAINED / name):
+    for folder in (Path(name), locate(name), locate(PRETRAINED) / name):
         if folder.is_dir():
             return str(folder)
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
@@ -58,7 +58,12 @@ def load_tokenizer(bert_name: str | os.PathLike[str]) -> "PreTrainedTokenizerBas
     """
     place = find_bert(bert_name)
     try:
-        return AutoTokenizer.from_pretrained(place)
+        if (
+            Path(place).is_dir()
+            and not (Path(place) / "vocab.txt").is_file() | (Path(place) / "tokenizer.json").is_file()
+        ):
+            raise FileNotFoundError("there is neither vocab.txt nor tokenizer.json")
+        return AutoTokenizer.from_pretrained(place, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise _absent("the tokenizer", place, error) from error
 

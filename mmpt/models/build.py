@@ -4,10 +4,11 @@ import torch
 from transformers import AutoConfig, AutoModel, BertConfig
 
 from mmpt.config import RunConfig
+from mmpt.models import captioning, heads, videoclip, vlm  # noqa: F401 - importing them registers them
 from mmpt.models.base import MMPTPreTrainedModel
-from mmpt.models.bert import load_bert_config, load_bert_weights, load_tokenizer, special_ids
+from mmpt.models.bert import load_bert_config, load_tokenizer, special_ids
 from mmpt.models.configuration import MMPTConfig
-from mmpt.utils.registry import lookup, names
+from mmpt.utils.registry import lookup, registered
 
 
 def build_config(run: RunConfig, *, bert_name: str | None = None) -> MMPTConfig:
@@ -25,13 +26,14 @@ def build_config(run: RunConfig, *, bert_name: str | None = None) -> MMPTConfig:
         ValueError: a value does not fit the BERT, or a class name is not registered.
     """
     dataset, model = run.dataset, run.model
-    name = bert_name or dataset.bert_name
-    ids = special_ids(load_tokenizer(name))
-    for kind, key in (("model", "model_cls"), ("encoder", "mm_encoder_cls"), ("encoder", "video_encoder_cls")):
-        if getattr(model, key) is not None:
-            lookup(kind, getattr(model, key), where=f"model.{key} in {run.source}")
+    bert = bert_name or dataset.bert_name
+    ids = special_ids(load_tokenizer(bert))
+    for key in ("model_cls", "mm_encoder_cls", "video_encoder_cls", "text_encoder_cls"):
+        if (name := getattr(model, key)) is not None:
+            kind = "model" if key == "model_cls" else "encoder"
+            lookup(kind, name, where=f"model.{key} in {run.source}", may_import=True)
     return MMPTConfig(
-        load_bert_config(name),
+        load_bert_config(bert),
         model_cls=model.model_cls,
         mm_encoder_cls=model.mm_encoder_cls,
         video_encoder_cls=model.video_encoder_cls,
@@ -93,24 +95,6 @@ def init_from_bert(model: MMPTPreTrainedModel, weights: dict[str, torch.Tensor])
     return fresh
 
 
-def start_from_bert(run: RunConfig) -> MMPTPreTrainedModel:
-    """Make a model for pre-training.
-
-    Args:
-        run: what the YAML file says.
-
-    Returns:
-        The model, its BERT layers taken from `dataset.bert_name`.
-
-    Raises:
-        FileNotFoundError: the BERT or its weights cannot be found.
-        ValueError: as for `build_config` and `init_from_bert`.
-    """
-    model = build_model(build_config(run))
-    init_from_bert(model, load_bert_weights(run.dataset.bert_name))
-    return model
-
-
 def _bert_name_of(name: str) -> str | None:
     """The tensor of a BERT checkpoint that a parameter starts from; None for what BERT does not have."""
     tower, _, rest = name.partition(".")
@@ -119,13 +103,6 @@ def _bert_name_of(name: str) -> str | None:
     if rest == "cls.predictions.decoder.bias":
         return "cls.predictions.bias"
     return f"bert.{rest}" if tower == "text_encoder" else rest
-
-
-def register_auto_classes() -> None:
-    """Make transformers' AutoConfig and AutoModel know the models: a folder's `architectures` says which one it is."""
-    models = {lookup("model", name) for name in names("model")}
-    AutoConfig.register(MMPTConfig.model_type, MMPTConfig, exist_ok=True)
-    AutoModel.register(MMPTConfig, tuple(sorted(models, key=lambda cls: cls.__name__)), exist_ok=True)  # pyright: ignore
 
 
 def default_bert_config(hidden_size: int) -> BertConfig | None:
@@ -138,3 +115,8 @@ def default_bert_config(hidden_size: int) -> BertConfig | None:
         bert-base's configuration for 768; None for others, since the number of heads cannot be seen in weights.
     """
     return BertConfig() if hidden_size == BertConfig().hidden_size else None
+
+
+# transformers' own way in: a folder's `architectures` says which of the models it is.
+AutoConfig.register(MMPTConfig.model_type, MMPTConfig, exist_ok=True)
+AutoModel.register(MMPTConfig, tuple(registered("model")), exist_ok=True)  # pyright: ignore[reportArgumentType]

@@ -6,8 +6,7 @@ Source: Xu et al., VLM (ACL Findings 2021), section on text generation.
 import torch
 
 from mmpt.models.base import MMFusionOutput
-from mmpt.models.configuration import MMPTConfig
-from mmpt.models.encoders import VideoBertForMaskedModels
+from mmpt.models.encoders import VideoBertWithHead
 from mmpt.models.video_bert import layer_states, state_at
 from mmpt.models.vlm import OneEncoderModel
 from mmpt.utils.registry import register
@@ -17,15 +16,12 @@ from mmpt.utils.registry import register
 class MMFusionNLG(OneEncoderModel):
     """Scores the words of a caption, each from the words before it."""
 
-    mm_encoder: VideoBertForMaskedModels
+    mm_encoder: VideoBertWithHead
     _default_encoder = "MMBertForNLG"
     _tied_weights_keys = {  # noqa: RUF012 - the library's own way to declare it
         "mm_encoder.cls.predictions.decoder.weight": "mm_encoder.bert.embeddings.word_embeddings.weight",
         "mm_encoder.cls.predictions.decoder.bias": "mm_encoder.cls.predictions.bias",
     }
-
-    def _encoder_name(self, config: MMPTConfig) -> str | None:
-        return self._default_encoder
 
     def forward(
         self,

@@ -4,21 +4,25 @@ Parameter names are the same on both sides, so mapping is checking: what is miss
 listed, not ignored.
 """
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import nn
+from transformers.models.bert.modeling_bert import BertEmbeddings
 
 from mmpt.config.schema import COIN_LABELS
 from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.models.build import build_model, default_bert_config
 from mmpt.models.configuration import MMPTConfig
 from mmpt.models.original import read_original, write_original
+from mmpt.utils.registry import lookup
 
-WEIGHTS = "model.safetensors"
+CONFIG_NAME, WEIGHTS = "config.json", "model.safetensors"
 SHOWN = 8  # names listed of each kind of problem
 _HARMLESS = ("position_ids", "seg_embeddings.weight")  # computed; never used
 
@@ -27,7 +31,7 @@ def load_original(model: MMPTPreTrainedModel, path: str | os.PathLike[str]) -> d
     """Fill a model from a checkpoint of the original.
 
     Args:
-        model: the model, changed in place; its parameters keep their dtype (a fp16 file fills fp32 parameters).
+        model: the model, changed in place: fp32 parameters on the CPU, whatever the file holds.
         path: ``checkpoint_best.pt`` or the like.
 
     Returns:
@@ -42,16 +46,24 @@ def load_original(model: MMPTPreTrainedModel, path: str | os.PathLike[str]) -> d
     return checkpoint.info
 
 
-def load_state(model: MMPTPreTrainedModel, state: Mapping[str, torch.Tensor], *, source: str) -> None:
+def load_state(
+    model: MMPTPreTrainedModel,
+    state: Mapping[str, torch.Tensor],
+    *,
+    source: str,
+    dtype: torch.dtype | None = torch.float32,
+) -> None:
     """Fill a model from tensors under the original's names.
 
     Args:
-        model: the model, changed in place.
+        model: the model, changed in place; its parameters may be on the meta device, and are on the CPU afterwards.
         state: name -> tensor.
         source: what error messages call it.
+        dtype: of the parameters; None keeps each tensor's own.
 
     Raises:
-        ValueError: tensors are missing, unexpected or wrongly shaped; all of them are counted, some listed.
+        ValueError: tensors are missing, unexpected, wrongly shaped, or differ where the model has one for both; all of
+            them are counted, some listed, and the model is as it was.
     """
     own = model.state_dict()
     missing = [name for name in own if name not in state and not name.endswith(_HARMLESS)]
@@ -61,17 +73,24 @@ def load_state(model: MMPTPreTrainedModel, state: Mapping[str, torch.Tensor], *,
         for name, tensor in own.items()
         if name in state and state[name].shape != tensor.shape
     ]
-    problems = [_some("missing", missing), _some("unexpected", unexpected), _some("wrong shape", shapes)]
-    if any(problems):
+    apart = [
+        f"{name} and {other}"
+        for name, other in _ties(model).items()
+        if name in state and other in state and not torch.equal(state[name], state[other])
+    ]
+    listed = {"missing": missing, "unexpected": unexpected, "wrong shape": shapes, "differ though tied": apart}
+    if problems := [_some(kind, names) for kind, names in listed.items() if names]:
         raise ValueError(
             f"{source} does not fit {type(model).__name__}:\n"
-            + "\n".join(filter(None, problems))
+            + "\n".join(problems)
             + "\nCheck that model_cls, the encoders and bert_name are those the checkpoint was made with."
         )
-    with torch.no_grad():
-        for name, tensor in own.items():  # state_dict shares storage with the parameters
-            if name in state:
-                tensor.copy_(state[name])
+    # A copy, so that the model does not hang on a file that is mapped into memory.
+    tensors = {name: state[name].to(dtype or state[name].dtype, copy=True) for name in own if name in state}
+    unused = {name: torch.zeros(tensor.shape) for name, tensor in own.items() if name not in state}
+    model.load_state_dict({**tensors, **unused}, assign=True)
+    model.tie_weights()
+    _fill_buffers(model)
 
 
 def convert(
@@ -85,18 +104,15 @@ def convert(
         config: the model's configuration; inferred from the tensors by default.
 
     Returns:
-        The model that was written, in the file's dtype.
+        The model that was written, each parameter in the file's dtype.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: as for `load_original`, or the tensors leave the configuration open.
     """
     checkpoint = read_original(path)
-    config = config or infer_config(checkpoint.state, source=str(path))
-    model = build_model(config)
-    stored = next(tensor for name, tensor in checkpoint.state.items() if name.endswith("linear1.weight")).dtype
-    model.to(stored)  # pyright: ignore[reportArgumentType] - transformers' own signature is wrong
-    load_state(model, checkpoint.state, source=str(path))
+    model = build_on_meta(config or infer_config(checkpoint.state, source=str(path)))
+    load_state(model, checkpoint.state, source=str(path), dtype=None)
     model.config.original = {key: checkpoint.info[key] for key in ("num_updates", "epoch") if key in checkpoint.info}
     model.save_pretrained(folder)
     # The tensors stay as stored; who loads the folder gets fp32 parameters unless another dtype is asked for.
@@ -114,13 +130,15 @@ def to_original(folder: str | os.PathLike[str], path: str | os.PathLike[str]) ->
 
     Raises:
         FileNotFoundError: there is no such folder.
-        ValueError: the folder holds no model.
+        ValueError: the folder holds another model, or tensors that do not fit.
     """
-    _check_folder(Path(folder))
-    with safe_open(Path(folder) / WEIGHTS, framework="pt") as file:
-        stored = file.get_tensor(next(name for name in file.keys() if name.endswith("linear1.weight"))).dtype  # noqa: SIM118
-    model = load_folder(folder, dtype=stored)
-    write_original(path, original_state(model), info=getattr(model.config, "original", None))
+    folder = Path(folder)
+    config = _folder_config(folder)
+    model = build_on_meta(config)
+    stored = load_file(folder / WEIGHTS)
+    stored |= {name: stored[other] for name, other in _ties(model).items() if other in stored}
+    load_state(model, stored, source=str(folder), dtype=None)
+    write_original(path, original_state(model), info=getattr(config, "original", None))
 
 
 def original_state(model: MMPTPreTrainedModel) -> dict[str, torch.Tensor]:
@@ -156,20 +174,28 @@ def load_folder(folder: str | os.PathLike[str], *, dtype: torch.dtype = torch.fl
         ValueError: tensors are missing, unexpected or wrongly shaped.
     """
     folder = Path(folder)
-    _check_folder(folder)
-    config = MMPTConfig.from_pretrained(folder)
-    cls = type(build_model_on_meta(config))
-    loaded: Any = cls.from_pretrained(folder, config=config, dtype=dtype, output_loading_info=True)
-    model, info = loaded
+    config = _folder_config(folder)
+    cls: Any = lookup("model", config.model_cls, where=f"model_cls in {folder / 'config.json'}")
+    model, info = cls.from_pretrained(folder, config=config, dtype=dtype, output_loading_info=True)
     kinds = ("missing", "unexpected", "mismatched")
-    problems = [_some(kind, sorted(map(str, info.get(f"{kind}_keys", ())))) for kind in kinds]
-    if any(problems):
-        raise ValueError(f"{folder} does not fit {cls.__name__}:\n" + "\n".join(filter(None, problems)))
+    listed = {kind: sorted(map(str, info.get(f"{kind}_keys", ()))) for kind in kinds}
+    if problems := [_some(kind, names) for kind, names in listed.items() if names]:
+        raise ValueError(f"{folder} does not fit {cls.__name__}:\n" + "\n".join(problems))
     return model.eval()
 
 
-def build_model_on_meta(config: MMPTConfig) -> MMPTPreTrainedModel:
-    """Make a model without memory for its weights: float parameters on the meta device."""
+def build_on_meta(config: MMPTConfig) -> MMPTPreTrainedModel:
+    """Make a model without memory for its weights, to be filled by `load_state`.
+
+    Args:
+        config: its configuration.
+
+    Returns:
+        The model, its parameters on the meta device.
+
+    Raises:
+        ValueError: a class name is not registered, or an encoder does not fit the model.
+    """
     with torch.device("meta"):
         return build_model(config)
 
@@ -209,12 +235,36 @@ def infer_config(state: Mapping[str, torch.Tensor], *, source: str) -> MMPTConfi
     )
 
 
-def _check_folder(folder: Path) -> None:
-    for name in ("config.json", WEIGHTS):
+def _folder_config(folder: Path) -> MMPTConfig:
+    for name in (CONFIG_NAME, WEIGHTS):
         if not (folder / name).is_file():
             raise FileNotFoundError(
                 f"{folder} holds no {name}; it takes a folder that `mmpt convert` or save_pretrained wrote"
             )
+    try:
+        kind = json.loads((folder / CONFIG_NAME).read_text()).get("model_type")
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{folder / CONFIG_NAME} is not the configuration of a model: {error}") from error
+    if kind != MMPTConfig.model_type:
+        raise ValueError(
+            f"{folder} holds a model of type {kind!r}; it takes one of type {MMPTConfig.model_type!r}, which "
+            "`mmpt convert` or save_pretrained wrote"
+        )
+    return MMPTConfig.from_pretrained(folder)
+
+
+def _ties(model: MMPTPreTrainedModel) -> dict[str, str]:
+    """Parameter -> the one it shares its tensor with."""
+    return dict(getattr(model, "_tied_weights_keys", None) or {})
+
+
+def _fill_buffers(model: MMPTPreTrainedModel) -> None:
+    """Give stock BERT's two unsaved buffers their values, where a model built on the meta device has none."""
+    for module in model.modules():
+        if isinstance(module, BertEmbeddings) and module.position_ids.is_meta:
+            places = module.position_ids.shape[-1]
+            module.position_ids = nn.Buffer(torch.arange(places)[None], persistent=False)
+            module.token_type_ids = nn.Buffer(torch.zeros(1, places, dtype=torch.long), persistent=False)
 
 
 def _infer_class(state: Mapping[str, torch.Tensor], tower: str) -> str:
@@ -233,7 +283,5 @@ def _count_layers(state: Mapping[str, torch.Tensor], tower: str) -> int:
 
 
 def _some(kind: str, names: list[str]) -> str:
-    if not names:
-        return ""
     rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return f"  - {kind} ({len(names)}): {', '.join(names[:SHOWN])}{rest}"

@@ -65,20 +65,27 @@ class VideoBertForTokenClassification(VideoBertEncoder):
         return self.classifier(self.dropout(states))
 
 
-@register("encoder", "MMBertForMFMMLM", "MMBertForNLG")
-class VideoBertForMaskedModels(VideoBertEncoder):
-    """A video BERT that predicts words, with BERT's own head."""
+class VideoBertWithHead(VideoBertEncoder):
+    """A video BERT that predicts what stood at a place; subclasses say with which head."""
 
     def __init__(self, config: MMPTConfig, *, num_layers: int | None = None) -> None:
         super().__init__(config, num_layers=num_layers)
         self.cls = PredictionHead(self._make_head(config.bert_config))
 
     def _make_head(self, config: BertConfig) -> nn.Module:
+        raise NotImplementedError
+
+
+@register("encoder", "MMBertForMFMMLM", "MMBertForNLG")
+class VideoBertForMaskedModels(VideoBertWithHead):
+    """A video BERT that predicts words, with BERT's own head."""
+
+    def _make_head(self, config: BertConfig) -> nn.Module:
         return BertLMPredictionHead(config)
 
 
 @register("encoder", "MMBertForMTM")
-class VideoBertForSharedVocabulary(VideoBertForMaskedModels):
+class VideoBertForSharedVocabulary(VideoBertWithHead):
     """A video BERT that predicts words and frames out of one vocabulary (VLM paper, masked token modelling)."""
 
     def _make_head(self, config: BertConfig) -> nn.Module:

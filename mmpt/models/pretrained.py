@@ -9,12 +9,12 @@ from torch import nn
 from mmpt.config import RunConfig, load_config
 from mmpt.models.base import MMFusionOutput, MMPTPreTrainedModel
 from mmpt.models.bert import load_tokenizer, special_ids
-from mmpt.models.build import build_config, build_model
-from mmpt.models.checkpoints import load_original
+from mmpt.models.build import build_config
+from mmpt.models.checkpoints import build_on_meta, load_original
 from mmpt.processors.aligner import Aligner
 from mmpt.utils.places import locate
 from mmpt.utils.published import command_for
-from mmpt.video.backbones.s3d import S3D, load_s3d
+from mmpt.video.backbones.s3d import S3D, S3D_FPS, load_s3d
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -81,12 +81,7 @@ class MMPTModel(nn.Module):
         Raises:
             ValueError: there are no seconds, more than the model takes, or the shapes do not fit.
         """
-        limit = self.model.config.max_video_len
-        if video_frames.ndim != 6 or video_frames.shape[-1] != 3 or not 1 <= video_frames.shape[1] <= limit:
-            raise ValueError(
-                f"video_frames is {tuple(video_frames.shape)}; it takes (batch, seconds, frames, height, width, 3) "
-                f"with 1 to {limit} seconds (max_video_len): cut longer videos into windows, as mmpt.load(...) does"
-            )
+        self._check(video_frames, caps, cmasks)
         device = next(self.model.parameters()).device
         batch, seconds = video_frames.shape[:2]
         vfeats = self.encode_frames(video_frames.flatten(0, 1).to(device)).unflatten(0, (batch, seconds))
@@ -95,6 +90,26 @@ class MMPTModel(nn.Module):
         if not return_score:
             return output
         return {"score": (output.pooled_video * output.pooled_text).sum(dim=1)}  # (B, D) . (B, D) -> (B,)
+
+    def _check(self, video_frames: torch.Tensor, caps: torch.Tensor, cmasks: torch.Tensor) -> None:
+        limit = self.model.config.max_video_len
+        if not isinstance(video_frames, torch.Tensor):
+            raise ValueError(
+                f"video_frames is a {type(video_frames).__name__}; it takes a tensor: torch.as_tensor(...)"
+            )
+        shape = tuple(video_frames.shape)
+        if len(shape) != 6 or shape[2] != S3D_FPS or shape[-1] != 3 or not 1 <= shape[1] <= limit:
+            raise ValueError(
+                f"video_frames is {shape}; it takes (batch, seconds, {S3D_FPS}, height, width, 3) with 1 to {limit} "
+                "seconds (max_video_len): cut longer videos into windows, as mmpt.load(...) does"
+            )
+        if video_frames.dtype != torch.uint8 and not video_frames.is_floating_point():
+            raise ValueError(f"video_frames is {video_frames.dtype}; it takes uint8 (0 to 255) or floats from 0 to 1")
+        if caps.ndim != 2 or caps.shape != cmasks.shape or len(caps) != shape[0]:
+            raise ValueError(
+                f"caps {tuple(caps.shape)} and cmasks {tuple(cmasks.shape)} do not fit {shape[0]} videos; both take "
+                "(batch, places): caps[None] for a single one"
+            )
 
     @torch.no_grad()
     def encode_frames(self, frames: torch.Tensor) -> torch.Tensor:
@@ -108,8 +123,9 @@ class MMPTModel(nn.Module):
         """
         vectors = []
         for second in frames:  # one at a time: a batch of clips gains nothing on a CPU, and takes its memory
-            clip = second.float() / 255 if second.dtype == torch.uint8 else second.float()
-            output = self.video_encoder(clip.permute(3, 0, 1, 2)[None])  # (FPS, H, W, 3) -> (1, 3, FPS, H, W)
+            clip = second / 255 if second.dtype == torch.uint8 else second
+            clip = clip.to(self.video_encoder.dtype).permute(3, 0, 1, 2)  # (FPS, H, W, 3) -> (3, FPS, H, W)
+            output = self.video_encoder(clip[None])
             vectors.append(output.video_embedding)
         return torch.cat(vectors)  # (N, 512)
 
@@ -134,7 +150,7 @@ def load_run(
     if run.save_path is None:
         raise ValueError(f"{run.source} says nothing of eval.save_path, the folder that holds {checkpoint}")
     weights = find_weights(Path(run.save_path) / checkpoint)
-    model = build_model(build_config(run, bert_name=bert_name))
+    model = build_on_meta(build_config(run, bert_name=bert_name))
     load_original(model, weights)
     tokenizer = load_tokenizer(bert_name or run.dataset.bert_name)
     return model.eval(), tokenizer, make_aligner(model, tokenizer)

@@ -4,10 +4,10 @@ Shapes: N texts, W windows of a video, V seconds of a window, D width.
 """
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -43,11 +43,13 @@ class EncodedVideo:
         vectors: float32 (W, D), one for each window.
         windows: the windows' seconds, (start, end) each, end excluded.
         tokens: float32 (seconds, D), one for each started second.
+        damage: what could not be read of the file, one sentence each; empty for a whole one.
     """
 
     vectors: torch.Tensor
     windows: list[tuple[int, int]]
     tokens: torch.Tensor
+    damage: tuple[str, ...] = ()
 
 
 class Scorer:
@@ -99,7 +101,7 @@ class Scorer:
         return next(self.model.parameters()).device
 
     @torch.no_grad()
-    def encode_text(self, texts: Sequence[str]) -> torch.Tensor:
+    def encode_text(self, texts: Iterable[str]) -> torch.Tensor:
         """Encode sentences.
 
         Args:
@@ -111,15 +113,10 @@ class Scorer:
         Raises:
             ValueError: a sentence is empty, or a single string was given in place of a list.
         """
-        if isinstance(texts, str):
-            raise ValueError(f"encode_text takes a list of sentences, got the string {texts!r}; write [{texts!r}]")
-        if empty := [index for index, text in enumerate(texts) if not text.strip()]:
-            raise ValueError(
-                f"sentence {empty[0] + 1} of {len(texts)} is empty; every sentence takes at least one word"
-            )
+        texts = _sentences(texts)
         if not texts:
             return torch.zeros(0, self.model.config.hidden_size)
-        ids = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+        ids = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
         vectors: list[torch.Tensor] = [torch.empty(0)] * len(texts)
         by_length = sorted(range(len(texts)), key=lambda index: len(ids[index]))  # little padding within a batch
         for start in range(0, len(texts), TEXT_BATCH):
@@ -148,7 +145,8 @@ class Scorer:
             FileNotFoundError: there is no such file, or the backbone's weights are missing.
             ValueError: the file is no readable video, or the features are not of the kind that the model was made for.
         """
-        features = self.features(video, on_progress=on_progress)
+        found = self.features(video, on_progress=on_progress)
+        features = found.array
         size = self.aligner.max_video_len
         windows = cut(len(features), size, stride)
         vectors, tokens = [], []
@@ -163,9 +161,10 @@ class Scorer:
             vectors=torch.cat(vectors),
             windows=windows,
             tokens=torch.from_numpy(merge(torch.cat(tokens).numpy(), windows, len(features))),
+            damage=found.damage,
         )
 
-    def features(self, video: Video, *, on_progress: Progress | None = None) -> np.ndarray:
+    def features(self, video: Video, *, on_progress: Progress | None = None) -> Features:
         """Get the features of a video, from the cache where they are.
 
         Args:
@@ -173,7 +172,7 @@ class Scorer:
             on_progress: as for `encode_video`.
 
         Returns:
-            float32 (seconds, 512), of unit length when the model wants them so.
+            float32 (seconds, 512) and what it depends on; of unit length when the model wants them so.
 
         Raises:
             FileNotFoundError: as for `encode_video`.
@@ -181,21 +180,55 @@ class Scorer:
         """
         if isinstance(video, (str, os.PathLike)):
             get = cached if self.use_cache else extract
-            video = get(video, self.backbone, l2_normalize=self.l2_normalized, on_progress=on_progress)
+            return get(video, self.backbone, l2_normalize=self.l2_normalized, on_progress=on_progress)
         if isinstance(video, Features):
             if video.backbone != self.backbone.name or video.l2_normalized != self.l2_normalized:
                 raise ValueError(
                     f"these features come from {video.backbone!r}, l2_normalized={video.l2_normalized}; the model "
                     f"takes those of {self.backbone.name!r}, l2_normalized={self.l2_normalized}"
                 )
-            return np.asarray(video.array, dtype=np.float32)
-        array = torch.as_tensor(video)
-        if array.ndim == 5:  # (seconds, FPS, H, W, 3)
-            vectors = torch.cat([self.backbone(part) for part in array.split(self.backbone.batch_seconds)]).cpu()
-            return (torch.nn.functional.normalize(vectors, dim=1) if self.l2_normalized else vectors).numpy()
-        return _checked(array.float().numpy(), self.model.config.video_dim, unit_length=self.l2_normalized)
+            return replace(video, array=self._checked(torch.as_tensor(video.array)))
+        if not isinstance(video, (np.ndarray, torch.Tensor)):
+            raise ValueError(
+                f"a video is a {type(video).__name__}; it takes a path, frames or features: see encode_video"
+            )
+        array = torch.as_tensor(video).detach()
+        array = self._encode_frames(array) if array.ndim == 5 else array
+        return Features(
+            array=self._checked(array),
+            backbone=self.backbone.name,
+            version="",
+            precision="",
+            l2_normalized=self.l2_normalized,
+            source="",
+        )
 
-    def score(self, videos: Video | Sequence[Video], texts: str | Sequence[str]) -> torch.Tensor:
+    def _encode_frames(self, frames: torch.Tensor) -> torch.Tensor:
+        fps = self.backbone.fps
+        if frames.dtype != torch.uint8 or frames.shape[1] != fps or frames.shape[-1] != 3 or not len(frames):
+            raise ValueError(
+                f"frames are {frames.dtype} {tuple(frames.shape)}; the scorer takes uint8 (seconds, {fps}, height, "
+                "width, 3) with at least one second"
+            )
+        vectors = torch.cat([self.backbone(part) for part in frames.split(self.backbone.batch_seconds)])
+        return torch.nn.functional.normalize(vectors, dim=1) if self.l2_normalized else vectors
+
+    def _checked(self, features: torch.Tensor) -> np.ndarray:
+        array, width = features.float().cpu().numpy(), self.model.config.video_dim
+        if array.ndim != 2 or array.shape[1] != width or not len(array):
+            raise ValueError(f"features are {array.shape}; the model takes (seconds, {width}) with at least one second")
+        if not np.isfinite(array).all():
+            raise ValueError(f"features of second {int(np.argmax(~np.isfinite(array).all(1)))} are not finite numbers")
+        lengths = np.linalg.norm(array, axis=1)
+        real = lengths[lengths > 0]
+        if self.l2_normalized and len(real) and np.abs(real - 1).max() > UNIT_LENGTH:
+            raise ValueError(
+                f"the model takes features of unit length, and these have lengths from {real.min():.2f} to "
+                f"{real.max():.2f}; divide each second by its length, as extraction does by default"
+            )
+        return array
+
+    def score(self, videos: Video | Iterable[Video], texts: str | Iterable[str]) -> torch.Tensor:
         """Score videos against sentences.
 
         Args:
@@ -210,7 +243,10 @@ class Scorer:
             ValueError: as for `encode_video` and `encode_text`.
         """
         encoded = self.encode_text([texts] if isinstance(texts, str) else texts)
-        several: Sequence[Any] = videos if isinstance(videos, (list, tuple)) else [videos]
+        one = isinstance(videos, (str, os.PathLike, Features, np.ndarray, torch.Tensor))
+        several: list[Any] = [videos] if one else list(cast(Iterable[Any], videos))
+        if not several:
+            return torch.zeros(0, len(encoded))
         return torch.stack([best_window(self.encode_video(video), encoded) for video in several])
 
     def curve(self, video: Video, text: str) -> torch.Tensor:
@@ -317,16 +353,13 @@ def _stack(parts: Any) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.stack(first), torch.stack(second)
 
 
-def _checked(features: np.ndarray, width: int, *, unit_length: bool) -> np.ndarray:
-    if features.ndim != 2 or features.shape[1] != width or not len(features):
-        raise ValueError(f"features are {features.shape}; the model takes (seconds, {width}) with at least one second")
-    if not np.isfinite(features).all():
-        raise ValueError(f"features of second {int(np.argmax(~np.isfinite(features).all(1)))} are not finite numbers")
-    lengths = np.linalg.norm(features, axis=1)
-    real = lengths[lengths > 0]
-    if unit_length and len(real) and np.abs(real - 1).max() > UNIT_LENGTH:
-        raise ValueError(
-            f"the model takes features of unit length, and these have lengths from {real.min():.2f} to "
-            f"{real.max():.2f}; divide each second by its length, as extraction does by default"
-        )
-    return features
+def _sentences(texts: Iterable[str]) -> list[str]:
+    if isinstance(texts, str):
+        raise ValueError(f"encode_text takes a list of sentences, got the string {texts!r}; write [{texts!r}]")
+    listed = list(texts)
+    for number, text in enumerate(listed, 1):
+        if not isinstance(text, str):
+            raise ValueError(f"sentence {number} of {len(listed)} is a {type(text).__name__}; every sentence is a str")
+        if not text.strip():
+            raise ValueError(f"sentence {number} of {len(listed)} is empty; every sentence takes at least one word")
+    return listed

@@ -116,8 +116,13 @@ class MMFusionSeparate(TwoPassModel):
     def __init__(self, config: MMPTConfig) -> None:
         super().__init__(config)
         self.video_encoder = self._make_encoder(
-            config.video_encoder_cls, self._default_video_encoder, num_layers=config.num_hidden_video_layers
+            "video_encoder_cls", self._default_video_encoder, num_layers=config.num_hidden_video_layers
         )
+        if config.text_encoder_cls not in (None, "BertModel"):
+            raise ValueError(
+                f"{type(self).__name__} cannot use the encoder {config.text_encoder_cls!r} (model.text_encoder_cls); "
+                "it takes BertModel"
+            )
         self.text_encoder = make_bert(config)
         self.post_init()
 
@@ -144,7 +149,7 @@ class MMFusionShare(TwoPassModel):
 
     def __init__(self, config: MMPTConfig) -> None:
         super().__init__(config)
-        self.mm_encoder = self._make_encoder(config.mm_encoder_cls, self._default_encoder)
+        self.mm_encoder = self._make_encoder("mm_encoder_cls", self._default_encoder)
         self.post_init()
 
     def text_sequence(self, caps: torch.Tensor, cmasks: torch.Tensor) -> TokenSequence:

@@ -10,7 +10,7 @@ import torch
 
 from mmpt.models.base import MMFusionOutput, MMPTPreTrainedModel
 from mmpt.models.configuration import MMPTConfig
-from mmpt.models.encoders import VideoBertForMaskedModels
+from mmpt.models.encoders import VideoBertWithHead
 from mmpt.models.pooling import masked_mean
 from mmpt.models.video_bert import TokenSequence, joint_sequence, layer_states, state_at
 from mmpt.utils.registry import alias, register
@@ -23,11 +23,8 @@ class OneEncoderModel(MMPTPreTrainedModel):
 
     def __init__(self, config: MMPTConfig) -> None:
         super().__init__(config)
-        self.mm_encoder = self._make_encoder(self._encoder_name(config), self._default_encoder)
+        self.mm_encoder = self._make_encoder("mm_encoder_cls", self._default_encoder)
         self.post_init()
-
-    def _encoder_name(self, config: MMPTConfig) -> str | None:
-        return config.mm_encoder_cls
 
     @property
     def pooling_layer(self) -> int:
@@ -141,7 +138,7 @@ class MMFusionJoint(OneEncoderModel):
 class MaskedModel(OneEncoderModel):
     """Predicts masked words and masked frames; without labels it encodes pairs, as `MMFusionJoint` does."""
 
-    mm_encoder: VideoBertForMaskedModels
+    mm_encoder: VideoBertWithHead
 
     def forward(
         self,
@@ -235,8 +232,10 @@ class MMFusionMTM(MaskedModel):
         "mm_encoder.cls.predictions.decoder.weight": "mm_encoder.bert.embeddings.word_embeddings.weight",
     }
 
-    def _encoder_name(self, config: MMPTConfig) -> str | None:
-        return self._default_encoder  # the YAML files name MMBertForMFMMLM, whose head this model replaces
+    def __init__(self, config: MMPTConfig) -> None:
+        if config.mm_encoder_cls == "MMBertForMFMMLM":
+            config.mm_encoder_cls = self._default_encoder  # what the YAML files say; this model replaces its head
+        super().__init__(config)
 
     def frame_logits(self, states: torch.Tensor, targets: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
         """Score candidates for masked frames: as for MFM, then every word.

@@ -6,6 +6,7 @@ file is all it takes. `package.module:Class` names a class outside the tree.
 
 import difflib
 import pkgutil
+import sys
 import warnings
 from collections.abc import Callable
 from importlib import import_module
@@ -54,13 +55,15 @@ def alias(kind: str, old: str, name: str) -> None:
     _ALIASES[kind, old] = name
 
 
-def lookup(kind: str, name: str, *, where: str = "") -> type:
+def lookup(kind: str, name: str, *, where: str = "", may_import: bool = False) -> type:
     """Find the class that a name stands for.
 
     Args:
         kind: what the class is.
         name: its registered name, or ``package.module:Class``.
         where: the file or key that holds the name, for the error message.
+        may_import: import the package of ``package.module:Class``. Importing runs code, so say it only for names that
+            the user wrote, never for those of a downloaded file: without it the module must be imported already.
 
     Returns:
         The class.
@@ -69,6 +72,11 @@ def lookup(kind: str, name: str, *, where: str = "") -> type:
         ValueError: nothing is registered under that name; the message offers the nearest one.
     """
     if ":" in name:
+        if not may_import and name.partition(":")[0] not in sys.modules:
+            raise ValueError(
+                f"{kind} {name!r}{_place(where)} would import code from outside this package, which a weights folder "
+                "may not ask for; if you trust it, import its module first"
+            )
         return _import_outside(kind, name, where)
     known = names(kind)
     if name in known:
@@ -79,6 +87,18 @@ def lookup(kind: str, name: str, *, where: str = "") -> type:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(known)}"
     raise ValueError(f"{kind} {name!r}{_place(where)} is not registered; {hint}")
+
+
+def registered(kind: str) -> list[type]:
+    """List the classes of a kind that are known so far, without looking for more.
+
+    Args:
+        kind: what the classes are.
+
+    Returns:
+        The classes, sorted by name.
+    """
+    return sorted({cls for (k, _), cls in _CLASSES.items() if k == kind}, key=lambda cls: cls.__name__)
 
 
 def names(kind: str) -> list[str]:

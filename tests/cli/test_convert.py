@@ -42,6 +42,7 @@ def test_what_is_there_is_not_written_over(in_tiny_home: Path, tmp_path: Path, c
         (CHECKPOINT, [], "whose number of heads cannot be told"),
         (CHECKPOINT, ["--config", "projects/mtm/vlm/how2.yaml"], "does not fit MMFusionMTM"),
         ("pretrained_models/s3d_howto100m.pth", [], "is not a checkpoint of these models"),
+        ("pretrained_models/s3d_howto100m.pth", ["--config", YAML], "does not fit MMFusionSeparate"),
     ],
 )
 def test_what_cannot_be_converted_is_told_and_leaves_nothing(

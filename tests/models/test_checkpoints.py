@@ -1,14 +1,24 @@
 """Checkpoints that do not fit say so, and nothing is half written."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModel
 
-from mmpt.models.checkpoints import convert, infer_config, load_folder, load_original, load_state, to_original
+from mmpt.models.checkpoints import (
+    build_on_meta,
+    convert,
+    infer_config,
+    load_folder,
+    load_original,
+    load_state,
+    to_original,
+)
 from mmpt.models.original import read_original, write_original
-from tests.models.test_models import tiny_config, tiny_model
+from tests.models.test_models import batch, tiny_config, tiny_model
 
 
 def test_missing_unexpected_and_misshapen_tensors_are_listed() -> None:
@@ -95,3 +105,59 @@ def test_places_without_a_model_are_told(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"holds no config.json"):
         to_original(tmp_path / "nothing", tmp_path / "x.pt")
     assert not (tmp_path / "x.pt").exists()
+
+
+def test_mixed_dtypes_survive_the_round_trip(tmp_path: Path) -> None:
+    state = {
+        name: tensor if "LayerNorm" in name else tensor.half() for name, tensor in tiny_model().state_dict().items()
+    }
+    write_original(tmp_path / "a.pt", state)
+    convert(tmp_path / "a.pt", tmp_path / "folder", tiny_config())
+    to_original(tmp_path / "folder", tmp_path / "b.pt")
+    after = read_original(tmp_path / "b.pt").state
+    for name, tensor in state.items():
+        assert after[name].dtype == tensor.dtype and torch.equal(after[name], tensor), name
+    assert {p.dtype for p in load_folder(tmp_path / "folder").parameters()} == {torch.float32}
+
+
+def test_tied_tensors_that_differ_are_an_error() -> None:
+    model = tiny_model("MMFusionMTM")
+    state = dict(model.state_dict())
+    state["mm_encoder.cls.predictions.decoder.weight"] = state["mm_encoder.cls.predictions.decoder.weight"] + 1
+    with pytest.raises(ValueError, match=r"differ though tied \(1\): mm_encoder.cls.predictions.decoder.weight and"):
+        load_state(model, state, source="mine.pt")
+
+
+def test_a_model_without_memory_is_filled_whole() -> None:
+    for name in ("MMFusionSeparate", "MMFusionMTM"):
+        model = tiny_model(name, use_seg_emb=True)
+        again = build_on_meta(model.config)
+        load_state(again, model.state_dict(), source="mine.pt")
+        assert not [key for key, tensor in [*again.named_parameters(), *again.named_buffers()] if tensor.is_meta]
+        inputs = batch([5, 9], [8, 3])
+        with torch.no_grad():
+            assert torch.equal(again.eval()(*inputs).pooled_text, model(*inputs).pooled_text)
+
+
+@pytest.mark.parametrize("key", ["model_cls", "mm_encoder_cls"])
+def test_a_folder_cannot_make_us_import_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    (tmp_path / "evilmodule.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Thing: pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = tmp_path / "folder"
+    tiny_model("MMFusionJoint").save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, key: "evilmodule:Thing"}))
+    for load in (load_folder, AutoModel.from_pretrained):
+        if load == AutoModel.from_pretrained and key == "model_cls":
+            continue  # transformers goes by `architectures`, and asks nobody for this name
+        with pytest.raises(ValueError, match="would import code from outside this package"):
+            load(folder)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_folder_of_another_model_is_told(tmp_path: Path) -> None:
+    tiny_config().bert_config.save_pretrained(tmp_path)
+    save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors")
+    for use in (load_folder, lambda folder: to_original(folder, tmp_path / "x.pt")):
+        with pytest.raises(ValueError, match="holds a model of type 'bert'; it takes one of type 'mmpt'"):
+            use(tmp_path)

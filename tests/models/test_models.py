@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModel, BertConfig
 
 from mmpt.config import parse_config
-from mmpt.models.build import build_config, build_model, init_from_bert, register_auto_classes
+from mmpt.models.build import build_config, build_model, init_from_bert
 from mmpt.models.checkpoints import load_folder
 from mmpt.models.configuration import MMPTConfig
 from mmpt.utils.registry import lookup, names
@@ -84,7 +84,6 @@ def test_the_name_without_a_class_is_an_alias_with_a_warning(kind: str, right: s
 
 @pytest.mark.parametrize("name", REGISTERED)
 def test_save_and_load_give_the_same_tensors(name: str, tmp_path: Path) -> None:
-    register_auto_classes()
     model = tiny_model(name, use_seg_emb=True)
     model.save_pretrained(tmp_path)
     assert isinstance(AutoConfig.from_pretrained(tmp_path), MMPTConfig)
@@ -227,3 +226,33 @@ def test_a_bert_of_another_shape_is_refused() -> None:
         init_from_bert(tiny_model(), weights)
     assert "bert.pooler.dense.weight is missing" in str(caught.value)
     assert "bert.pooler.dense.bias is (5,), not (32,)" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("model_cls", "values", "message"),
+    [
+        ("MMFusionSeparate", {"video_encoder_cls": "BertModel"}, "cannot use the encoder 'BertModel'"),
+        ("MMFusionSeparate", {"text_encoder_cls": "MMBertForJoint"}, "it takes BertModel"),
+        ("MMFusionMFMMLM", {"mm_encoder_cls": "MMBertForJoint"}, "it takes MMBertForMFMMLM or MMBertForNLG"),
+        ("MMFusionMTM", {"mm_encoder_cls": "MMBertForJoint"}, "it takes MMBertForMTM"),
+        ("MMFusionNLG", {"mm_encoder_cls": "MMBertForMTM"}, "it takes MMBertForMFMMLM or MMBertForNLG"),
+        ("MMFusionActionSegmentation", {"mm_encoder_cls": "MMBertForJoint"}, "it takes MMBertForTokenClassification"),
+        ("MMFusionSeparateActionSegmentation", {"video_encoder_cls": "MMBertForEncoder"}, "ForTokenClassification"),
+    ],
+)
+def test_encoders_that_do_not_fit_a_model_are_told(model_cls: str, values: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        tiny_model(model_cls, **values)
+
+
+def test_a_model_made_by_its_class_is_loaded_as_that_class(tmp_path: Path) -> None:
+    model = lookup("model", "MMFusionJoint")(tiny_config("MMFusionSeparate"))
+    model.save_pretrained(tmp_path)
+    assert type(load_folder(tmp_path)).__name__ == "MMFusionJoint"
+
+
+def test_a_text_encoder_without_a_class_is_told(golden_dir: Path) -> None:
+    bert = golden_dir / "common" / "tiny-bert"
+    text = f"dataset: {{bert_name: {bert}}}\nmodel: {{model_cls: MMFusionSeparate, text_encoder_cls: BurtModel}}\n"
+    with pytest.raises(ValueError, match=r"'BurtModel' \(model.text_encoder_cls in mine.yaml\).*'BertModel'"):
+        build_config(parse_config(text, source="mine.yaml"))

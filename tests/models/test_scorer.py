@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import mmpt
 from mmpt.models.checkpoints import convert
-from mmpt.models.scorer import Scorer
+from mmpt.models.scorer import Scorer, best_window
 from mmpt.video.features import Features, extract
 
 TEXTS = ["a dog runs", "a woman flips the pancake", "pour water into the pot and wrestle"]
@@ -71,6 +71,23 @@ def test_a_score_is_the_best_window_and_a_curve_is_seconds_times_text(scorer: Sc
     assert torch.allclose(scorer.curve(features, "a dog runs"), video.tokens @ text, atol=1e-5)
 
 
+def test_any_iterable_will_do(scorer: Scorer) -> None:
+    videos = [unit_features(3), unit_features(40)]
+    scores = scorer.score(videos, TEXTS)
+    assert torch.equal(scorer.score((video for video in videos), (text for text in TEXTS)), scores)
+    assert torch.equal(scorer.score(tuple(videos), np.array(TEXTS)), scores)
+    assert scorer.score([], TEXTS).shape == (0, 3)
+
+
+def test_the_order_of_windows_changes_nothing(scorer: Scorer) -> None:
+    features, texts = unit_features(96), scorer.encode_text(TEXTS)
+    turned = np.concatenate([features[64:], features[32:64], features[:32]])
+    assert torch.allclose(
+        best_window(scorer.encode_video(turned), texts), best_window(scorer.encode_video(features), texts), atol=1e-5
+    )
+    assert torch.allclose(scorer.encode_video(turned).tokens[64:], scorer.encode_video(features).tokens[:32], atol=1e-5)
+
+
 def test_a_file_gives_what_its_features_give(scorer: Scorer, clip: Path) -> None:
     features = extract(clip, scorer.backbone)
     assert features.array.shape == (3, 512)
@@ -121,6 +138,11 @@ def test_vlm_encodes_each_alone(tiny_home: Path, monkeypatch: pytest.MonkeyPatch
         (np.where(np.arange(4)[:, None] == 2, np.nan, unit_features(4)), "features of second 2 are not finite"),
         (Features(unit_features(4), "grid", "1", "fp32", True, ""), "come from 'grid'"),
         (Features(unit_features(4), "s3d", "1", "fp32", False, ""), "l2_normalized=False; the model takes"),
+        (Features(unit_features(4) * np.nan, "s3d", "1", "fp32", True, ""), "are not finite"),
+        (np.zeros((1, 24, 64, 64, 3), np.uint8), r"the scorer takes uint8 \(seconds, 30, height, width, 3\)"),
+        (np.zeros((1, 30, 64, 64, 3), np.float32), "frames are torch.float32"),
+        (np.zeros((0, 30, 64, 64, 3), np.uint8), "at least one second"),
+        (None, "a video is a NoneType; it takes a path, frames or features"),
     ],
 )
 def test_features_of_another_kind_are_refused(scorer: Scorer, features, message: str) -> None:
@@ -131,6 +153,8 @@ def test_features_of_another_kind_are_refused(scorer: Scorer, features, message:
 def test_texts_that_are_none_are_refused(scorer: Scorer) -> None:
     with pytest.raises(ValueError, match="sentence 2 of 2 is empty"):
         scorer.encode_text(["a dog", "  "])
+    with pytest.raises(ValueError, match="sentence 1 of 1 is a int"):
+        scorer.encode_text([1])  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="takes a list of sentences"):
         scorer.encode_text("a dog")
 

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModel
 
 from mmpt.config import parse_config
-from mmpt.models.build import build_config, build_model, register_auto_classes
+from mmpt.models.build import build_config, build_model
 from mmpt.models.checkpoints import convert, load_folder, load_original, to_original
 from mmpt.models.original import read_original
 
@@ -72,7 +72,6 @@ def test_round_trip_is_bit_equal(case: Case, in_common: Path, tmp_path: Path) ->
 
 
 def test_the_folder_loads_through_auto_model(case: Case, in_common: Path, tmp_path: Path) -> None:
-    register_auto_classes()
     written = convert(case.path, tmp_path, build_config(parse_config(case.recorded["config_yaml"]))).float()
     auto = AutoModel.from_pretrained(tmp_path)
     ours = load_folder(tmp_path)

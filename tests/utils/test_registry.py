@@ -119,7 +119,7 @@ def test_a_broken_file_is_told_each_time(package: Path, kind: str, monkeypatch: 
 
 def test_a_class_outside_the_tree(package: Path, kind: str) -> None:
     (package / "own.py").write_text("class Mine: pass\nclass Outer:\n    pass\nfunction = len\n")
-    assert lookup(kind, "outside_package.own:Mine").__name__ == "Mine"
+    assert lookup(kind, "outside_package.own:Mine", may_import=True).__name__ == "Mine"
     assert lookup(kind, "collections:OrderedDict") is OrderedDict
     with pytest.raises(ValueError, match=r"thing 'outside_package\.own:function' is a builtin_function.*, not a class"):
         lookup(kind, "outside_package.own:function")
@@ -130,7 +130,7 @@ def test_a_class_outside_the_tree(package: Path, kind: str) -> None:
 )
 def test_a_class_outside_the_tree_that_is_not_there(package: Path, kind: str, name: str) -> None:
     with pytest.raises(ValueError) as error:
-        lookup(kind, name, where="own.yaml")
+        lookup(kind, name, where="own.yaml", may_import=True)
     assert f"thing {name!r} (own.yaml) cannot be imported (" in str(error.value)
     assert "write package.module:Class" in str(error.value)
 
