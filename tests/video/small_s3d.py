@@ -1,6 +1,7 @@
 """An S3D of a few channels, with statistics as after training: fast, and with nothing that folding could miss."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,3 +62,19 @@ def save_as_published(model: S3D, folder: Path) -> tuple[Path, Path]:
     torch.save(model.state_dict(), folder / "s3d_howto100m.pth")
     np.save(folder / "s3d_dict.npy", np.array(model.words))
     return folder / "s3d_howto100m.pth", folder / "s3d_dict.npy"
+
+
+def plain(model: S3D, clips: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What the trained form makes of clips."""
+    with torch.no_grad():
+        return dict(model(clips))
+
+
+def assert_near(actual: Any, expected: dict[str, torch.Tensor], bar: float) -> None:
+    """Hold outputs to expected ones; the bar is relative to the largest value, absolute below 1."""
+    assert set(actual) == set(expected)
+    for name, tensor in expected.items():
+        assert actual[name].dtype == torch.float32
+        assert actual[name].shape == tensor.shape
+        difference = float((actual[name] - tensor).abs().max())
+        assert difference <= bar * max(1.0, float(tensor.abs().max())), f"{name} differs by {difference:.2e}"
