@@ -82,7 +82,7 @@ def test_loading_changes_nothing_on_disk(tmp_path: Path, monkeypatch: pytest.Mon
             GOOD + "eval: {save_path: [a]}\nfairsq: {}",
             r"'fairsq' is not known; did you mean 'fairseq'(.|\n)*save_path is",
         ),
-        (GOOD.replace("model:", "modell:"), r"the block 'modell' is not known; did you mean 'model'(.|\n)*is missing"),
+        (GOOD.replace("model:", "models:"), r"the block 'models' is not known; did you mean 'model'(.|\n)*is missing"),
         (GOOD + "include: a.yaml", "the block 'include' is not known; did you mean 'includes'"),
         (GOOD + "includes: a.yaml", "includes is followed in files only"),
         ("dataset: {bert_name: b}\nmodel: {model_cls: A, 3: 4}", "model.3 is not known; known are: model_cls"),
@@ -113,8 +113,8 @@ def test_an_override_without_a_key_or_a_value_is_told(override: str) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("datset.max_len=40", "there is no block 'datset'; did you mean 'dataset'?"),
-        ("[datset].max_len=40", "there is no block 'datset'; did you mean 'dataset'?"),
+        ("datasets.max_len=40", "there is no block 'datasets'; did you mean 'dataset'?"),
+        ("[datasets].max_len=40", "there is no block 'datasets'; did you mean 'dataset'?"),
         ("max_len=40", "there is no block 'max_len'"),
         ("qqq=40", "there is no block 'qqq'; known are: dataset, model"),
         ("includes=a.yaml", "there is no block 'includes'"),
