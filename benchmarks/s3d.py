@@ -23,7 +23,7 @@ from tests.parity.recipes import s3d_video, s3d_weights
 
 HEADER = ("one second, 30 x 224 x 224", "plain ms", "ms", "ratio", "max abs diff", "least cosine")
 CLIPS = (401, 402, 403)  # seeds
-SEED = 2
+SEED = 11  # that of the recorded numbers in tests/golden
 Form = Callable[[Tensor, Tensor], Tensor]  # float clip (1, 3, 30, 224, 224) and its bytes -> (1, 512)
 
 
