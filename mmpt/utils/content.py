@@ -29,7 +29,7 @@ def remembered_hash(path: str | os.PathLike[str]) -> str:
     file = Path(path).resolve()
     found = file.stat()
     stamp = [str(file), found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns]
-    note = cache_dir() / "hashes" / f"{hashlib.sha256(stamp[0].encode()).hexdigest()[:32]}.json"
+    note = cache_dir() / "hashes" / f"{hashlib.sha256(os.fsencode(stamp[0])).hexdigest()[:32]}.json"
     known = _read(note)
     if known.get("stamp") == stamp and isinstance(known.get("sha256"), str):
         return known["sha256"]
