@@ -30,19 +30,19 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: something is there already, or the checkpoint cannot be used.
     """
-    from mmpt.cli.console import err
+    from mmpt.cli.console import err, quiet_transformers
 
     occupied = args.target.is_file() or (args.target.is_dir() and any(args.target.iterdir()))
     if occupied and not args.force:
         raise ValueError(f"{args.target} is there already; give another place, or --force to write over it")
-    if args.to_original:
-        from mmpt.models.checkpoints import to_original
+    with quiet_transformers():
+        if args.to_original:
+            from mmpt.models.checkpoints import to_original
 
-        to_original(args.source, args.target)
-        err.print(f"written: {args.target}")
-        return 0
-    _to_folder(args)
-    err.print(f"written: {args.target}")
+            to_original(args.source, args.target)
+        else:
+            _to_folder(args)
+    err.print(f"written: {args.target}", soft_wrap=True)
     return 0
 
 
@@ -61,4 +61,4 @@ def _to_folder(args: argparse.Namespace) -> None:
     try:
         load_tokenizer(bert_name).save_pretrained(args.target)
     except FileNotFoundError as error:
-        err.print(f"without a tokenizer, which loading asks for: {error}", style="yellow")
+        err.print(f"without a tokenizer, which loading asks for: {error}", style="yellow", soft_wrap=True)

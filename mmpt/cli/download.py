@@ -69,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: a --sha256 that fits no file.
     """
+    from rich.text import Text
+
     from mmpt.cli.console import err
     from mmpt.utils.places import home
 
@@ -78,15 +80,16 @@ def run(args: argparse.Namespace) -> int:
     sums = _sums(args.sha256, files)
     failures: list[str] = []
     for name in names:
-        err.print(f"[bold]{name}[/bold]: {PUBLISHED[name].what}\n  licence: {PUBLISHED[name].licence}", soft_wrap=True)
+        about = f": {PUBLISHED[name].what}\n  licence: {PUBLISHED[name].licence}"
+        err.print(Text.assemble((name, "bold"), about), soft_wrap=True)
     with _progress() as progress:
         for file in files:
             if failure := _fetch(file, folder, args.mirror, sums.get(file.place), progress):
                 failures.append(failure)
     for failure in failures:
-        err.print(f"mmpt: error: {failure}", markup=False, soft_wrap=True)
+        err.print(f"mmpt: error: {failure}", soft_wrap=True)
     if failures:
-        err.print(f"{len(failures)} of {len(files)} files are missing. {ELSEWHERE}", markup=False)
+        err.print(f"{len(failures)} of {len(files)} files are missing. {ELSEWHERE}")
     return 1 if failures else 0
 
 
@@ -109,7 +112,7 @@ def _fetch(file: PublishedFile, folder: Path, extra: list[str], sha256: str | No
     except (ValueError, OSError) as error:
         progress.update(task, visible=False)
         return str(error)
-    progress.console.print(f"{target} {'is there already' if there else 'is complete'}", markup=False, soft_wrap=True)
+    progress.console.print(f"{target} {'is there already' if there else 'is complete'}", soft_wrap=True)
     return None
 
 
@@ -136,4 +139,4 @@ def _progress() -> AbstractContextManager["Progress"]:
     from mmpt.cli.console import err
 
     columns = (BarColumn(bar_width=None), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    return Progress(TextColumn("{task.description}"), *columns, console=err)
+    return Progress(TextColumn("{task.description}", markup=False), *columns, console=err)

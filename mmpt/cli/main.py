@@ -39,10 +39,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 when all went well, 1 when some of many items failed, 2 for bad input.
     """
-    argv = list(sys.argv[1:] if argv is None else argv)
-    args = _parser(argv).parse_args(argv)
+    args = _parse(list(sys.argv[1:] if argv is None else argv))
+    from mmpt.cli.console import forgiving_streams
+
     logging.basicConfig(level=logging.INFO if args.verbose else logging.WARNING, format="mmpt: %(message)s")
-    warnings.showwarning = _show_warning
+    with warnings.catch_warnings(), forgiving_streams():
+        warnings.showwarning = _show_warning
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     try:
         return args.run(args)
     except (ValueError, FileNotFoundError, ModuleNotFoundError, OSError) as error:
@@ -55,7 +61,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+def _parse(argv: list[str]) -> argparse.Namespace:
+    """Read what stands before the command with the common parser, and the rest with the command's own.
+
+    Only a parser without commands can read options between a command's words.
+    """
+    place = next((index for index, word in enumerate(argv) if not word.startswith("-")), len(argv))
+    name = argv[place] if place < len(argv) else ""
+    if name not in COMMANDS:
+        _parser().parse_args(argv)  # tells what is wrong, or shows the help, and ends
+    before = _parser().parse_args(argv[: place + 1])
+    module = import_module(f"mmpt.cli.{name}")
+    command = argparse.ArgumentParser(
+        prog=f"mmpt {name}",
+        description=_sentence(COMMANDS[name]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.configure(command)
+    _add_verbose(command, default=argparse.SUPPRESS)
+    words = argv[place + 1 :]
+    # The parser that lets options stand anywhere forgets in its second round that "--" has ended them.
+    parse = command.parse_args if "--" in words else command.parse_intermixed_args
+    args = parse(words, argparse.Namespace(verbose=before.verbose))
+    args.run = module.run
+    return args
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mmpt",
         description="Video-text models: score, search and train with VideoCLIP and VLM.",
@@ -63,21 +95,19 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"mmpt {__version__}")
-    parser.add_argument("-v", "--verbose", action="store_true", help="say more, and show tracebacks")
+    _add_verbose(parser, default=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    chosen = next((word for word in argv if word in COMMANDS), None)
     for name, summary in COMMANDS.items():
-        command = commands.add_parser(
-            name,
-            help=summary,
-            description=summary[0].upper() + summary[1:] + ".",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        if name == chosen:
-            module = import_module(f"mmpt.cli.{name}")
-            module.configure(command)
-            command.set_defaults(run=module.run)
+        commands.add_parser(name, help=summary)
     return parser
+
+
+def _add_verbose(parser: argparse.ArgumentParser, *, default: bool | str) -> None:
+    parser.add_argument("-v", "--verbose", action="store_true", default=default, help="say more, and show tracebacks")
+
+
+def _sentence(summary: str) -> str:
+    return f"{summary[0].upper()}{summary[1:]}."
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

@@ -1,5 +1,6 @@
 """`mmpt convert`, there and back."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,12 @@ YAML = "projects/retri/videoclip/how2.yaml"
 
 
 def test_there_and_back_is_bit_equal(in_tiny_home: Path, tmp_path: Path, capsys) -> None:
-    folder, back = tmp_path / "folder", tmp_path / "back.pt"
+    folder, back = tmp_path / "[red]folder", tmp_path / "back.pt"
     assert main(["convert", CHECKPOINT, str(folder), "--config", YAML]) == 0
     assert {"config.json", "model.safetensors", "tokenizer_config.json"} <= {path.name for path in folder.iterdir()}
     assert main(["convert", "--to-original", str(folder), str(back)]) == 0
+    told = capsys.readouterr().err
+    assert f"written: {folder}" in told and not re.search(r"Loading weights|Writing model|LOAD REPORT", told)
     before, after = read_original(CHECKPOINT).state, read_original(back).state
     assert before.keys() == after.keys()
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())

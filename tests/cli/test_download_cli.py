@@ -52,6 +52,13 @@ def test_everything_comes_from_a_mirror_to_its_documented_place(
     assert "CC-BY-NC" in shown.err
 
 
+def test_brackets_in_a_folders_name_are_no_markup(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["download", "bert", "--mirror", f"{site.url}/", "--to", "[red]folder :smile:"]) == 0
+    assert "[red]folder :smile:/pretrained_models" in capsys.readouterr().err
+
+
 def test_the_documented_places_are_the_tutorials() -> None:
     assert set(PLACES) >= {
         *("runs/retri/videoclip/checkpoint_best.pt", "runs/mtm/vlm/checkpoint_best.pt"),
