@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     problems = [finding for finding in findings if finding.state in (MISSING, WRONG)]
     if args.json:
         report = {"ok": not problems, "findings": [asdict(finding) for finding in findings]}
-        out.print(json.dumps(report, indent=2), markup=False, soft_wrap=True)
+        out.print(json.dumps(report, indent=2), soft_wrap=True)
     else:
         _show(findings, problems)
     return 1 if problems else 0
@@ -216,12 +216,15 @@ def _project(config: str) -> Iterator[Finding]:
 
     try:
         run = load_config(config)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         yield Finding("project", "file", WRONG, str(error), "mend the file, or give another")
         return
     yield Finding("project", "file", OK, f"{config} ({run.model.model_cls})")
     yield _bert(run.dataset.bert_name)
-    for key, place in _checkpoints(run.raw):
+    checkpoints, problems = _checkpoints(run.raw)
+    for key, problem in problems.items():
+        yield Finding("project", key, WRONG, problem, "mend the file, or give another")
+    for key, place in checkpoints.items():
         remedy = command_for(place) or f"train it first, or point {key} at where it lies"
         yield _file("project", key, locate(place), remedy)
     for key, place in _data(run.raw["dataset"]):
@@ -233,24 +236,45 @@ def _project(config: str) -> Iterator[Finding]:
             yield Finding("data", key, MISSING, str(path), remedy)
 
 
-def _checkpoints(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """List the checkpoints that a run reads: key in the file -> path."""
-    fairseq = raw.get("fairseq") or {}
-    tested = (fairseq.get("common_eval") or {}).get("path")
-    started_from = (fairseq.get("checkpoint") or {}).get("restore_file")
-    save_path = (raw.get("eval") or {}).get("save_path")
-    if tested:
-        yield "common_eval.path", tested
-    elif save_path:
-        yield "eval.save_path", f"{save_path}/checkpoint_best.pt"
-    if started_from and "/" in started_from:  # a bare name means the run's own last checkpoint
-        yield "restore_file", started_from
+def _checkpoints(raw: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """List the checkpoints that a run reads: key in the file -> path, and key -> what is wrong with its value."""
+    found: dict[str, str] = {}
+    problems: dict[str, str] = {}
+    for keys in (("fairseq", "common_eval", "path"), ("fairseq", "checkpoint", "restore_file"), ("eval", "save_path")):
+        name = ".".join(keys).removeprefix("fairseq.")
+        try:
+            value = _text(raw, keys)
+        except ValueError as error:
+            problems[name] = str(error)
+            continue
+        if value:
+            found[name] = value
+    save_path = found.pop("eval.save_path", None)
+    if save_path and "common_eval.path" not in found:
+        found["eval.save_path"] = f"{save_path}/checkpoint_best.pt"
+    if "/" not in found.get("checkpoint.restore_file", "/"):
+        del found["checkpoint.restore_file"]  # a bare name means the run's own last checkpoint
+    return found, problems
 
 
-def _data(dataset: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _text(raw: Any, keys: tuple[str, ...]) -> str | None:
+    """Follow keys down to a piece of text; None where it is not given."""
+    for depth, key in enumerate(keys):
+        if raw is None:
+            return None
+        if not isinstance(raw, Mapping):
+            raise ValueError(f"{'.'.join(keys[:depth])} is {raw!r}; it takes a block of keys such as {key}:")
+        raw = raw.get(key)
+    if raw is not None and not isinstance(raw, str):
+        raise ValueError(f"{'.'.join(keys)} is {raw!r}; it takes the path of a file or folder")
+    return raw
+
+
+def _data(dataset: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
     for key, value in dataset.items():
-        if isinstance(value, str) and key != "bert_name" and (key.endswith(("_path", "_dir")) or "/" in value):
-            yield key, value
+        name = str(key)
+        if isinstance(value, str) and name != "bert_name" and (name.endswith(("_path", "_dir")) or "/" in value):
+            yield name, value
 
 
 def _is_there(path: Path) -> bool:

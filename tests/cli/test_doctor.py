@@ -191,7 +191,7 @@ def test_the_checkpoints_that_an_evaluation_and_a_fine_tuning_start_from(
     (tmp_path / "p.yaml").write_text(PROJECT.format(bert=BERT) + f"fairseq: {json.dumps(more)}\n")
     _, found = examine(capsys, "p.yaml")
     assert "train it first" in found["project", "common_eval.path"]["remedy"]
-    assert found["project", "restore_file"]["remedy"] == "mmpt download vlm"
+    assert found["project", "checkpoint.restore_file"]["remedy"] == "mmpt download vlm"
     assert ("project", "eval.save_path") not in found, "an evaluation only writes there"
 
 
@@ -205,6 +205,36 @@ def test_a_project_file_that_cannot_be_read(
     assert code == 1
     assert message in found["project", "file"]["detail"]
     assert found["software", "torch"]["state"] == "ok", "the rest is told all the same"
+
+
+@pytest.mark.parametrize(
+    ("block", "name", "message"),
+    [
+        ("fairseq: 3", "common_eval.path", "fairseq is 3; it takes a block of keys"),
+        ("fairseq: {common_eval: [1]}", "common_eval.path", "fairseq.common_eval is [1]; it takes a block"),
+        ("fairseq: {common_eval: {path: 3}}", "common_eval.path", "fairseq.common_eval.path is 3; it takes the path"),
+        ("fairseq: {checkpoint: {restore_file: 7}}", "checkpoint.restore_file", "restore_file is 7; it takes the path"),
+        ("eval: 5", "file", "'eval' is 5"),
+    ],
+)
+def test_values_of_the_wrong_kind_are_problems_among_others(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], block: str, name: str, message: str
+) -> None:
+    project = PROJECT.format(bert=BERT).partition("eval:")[0]
+    (tmp_path / "p.yaml").write_text(f"{project}{block}\n")
+    code, found = examine(capsys, "p.yaml")
+    assert code == 1
+    assert found["project", name]["state"] == "wrong" and message in found["project", name]["detail"]
+    assert found["weights", "s3d .pth"]["state"] == "missing", "the rest is told all the same"
+    if name != "file":
+        assert found["data", "label"]["state"] == "missing", "so is the rest of the file"
+
+
+def test_keys_that_are_no_text(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    project = PROJECT.format(bert=BERT).replace("label:", "7:")
+    (tmp_path / "p.yaml").write_text(project)
+    _, found = examine(capsys, "p.yaml")
+    assert found["data", "7"]["state"] == "missing"
 
 
 @pytest.mark.parametrize("arguments", [["projects/retri/videoclip/how2.yaml"], ["--help"]], ids=["project", "help"])
