@@ -1,5 +1,6 @@
 """Pictures of results: curves of relevance over a strip of the video."""
 
+import os
 import textwrap
 import warnings
 from collections.abc import Mapping, Sequence
@@ -24,7 +25,7 @@ DENSE = 400  # points; longer curves are smoothed, and drawn faintly as they are
 MARKED = 60  # points; shorter curves have a dot for each
 LINE_LENGTH = 100  # letters of a sentence in one line of the legend
 TITLE_LENGTH = 85  # letters; of longer names the middle is left out
-DOT, LABEL, LETTER = 9.0, 13.0, 6.5  # points: a best moment's dot, its time's height, a letter's width
+DOT, LABEL, LETTER = 9.0, 13.0, 6.5  # points: a highest moment's dot, its time's height, a letter's width
 # All further lengths in inches.
 WIDTH, LEFT, RIGHT = 11.0, 0.75, 0.4
 TITLE, LEGEND_LINE, CURVES, GAP, MOST_STRIP, AXIS, MARGIN = 0.42, 0.185, 2.9, 0.08, 1.7, 0.55, 0.12
@@ -44,11 +45,10 @@ def plot_curves(
         title: the video's name.
 
     Raises:
-        ValueError: the target does not end in .png, or there is nothing to draw.
+        ValueError: the target cannot be written, see `check_target`, or there is nothing to draw.
     """
     target = Path(target)
-    if target.suffix.lower() != ".png":
-        raise ValueError(f"{target} does not end in .png; plots are written as PNG, so name the file accordingly")
+    check_target(target)
     if not curves or seconds <= 0 or any(np.ndim(curve) != 1 or len(curve) == 0 for curve in curves.values()):
         shapes = {sentence: np.shape(curve) for sentence, curve in curves.items()}
         raise ValueError(
@@ -59,6 +59,25 @@ def plot_curves(
         figure = _draw(curves, thumbnails, seconds, title)
         with atomic_path(target) as temporary:
             figure.savefig(temporary, format="png", dpi=120)
+
+
+def check_target(target: Path) -> None:
+    """Refuse, before any work, a picture that could not be written after it. Nothing is made.
+
+    Args:
+        target: the file to write.
+
+    Raises:
+        ValueError: it does not end in .png, is a folder, or lies where this user can write no file.
+    """
+    if target.suffix.lower() != ".png":
+        raise ValueError(f"{target} does not end in .png; plots are written as PNG, so name the file accordingly")
+    if target.is_dir():
+        raise ValueError(f"{target} is a folder; name a file for the plot")
+    folder = next(parent for parent in target.absolute().parents if parent.exists())  # what is missing is made
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        why = "you may not write there" if folder.is_dir() else "that is no folder"
+        raise ValueError(f"{target} cannot be written: {why} ({folder}); name another place for the plot")
 
 
 def thumbnails(path: Path, count: int, size: int) -> list[tuple[float, np.ndarray]]:
@@ -141,7 +160,7 @@ def _draw(curves: Mapping[str, np.ndarray], strip: Sequence[np.ndarray], seconds
 
 
 def _legend_entry(sentence: str, curve: np.ndarray) -> str:
-    best = f"best at {timecode(_best(curve))}"
+    best = f"highest at {timecode(_best(curve))}"
     return "\n".join(textwrap.wrap(f"{' '.join(sentence.split())}  \N{EM DASH}  {best}", LINE_LENGTH))
 
 
@@ -166,7 +185,7 @@ def _draw_curves(axes: "Axes", curves: Mapping[str, np.ndarray], seconds: float)
         second = _best(curve)
         best.append((middles[second], curve[second], timecode(second), colour))
     axes.set_xlim(0, seconds)
-    axes.margins(y=0.18)  # room for the times of the best moments
+    axes.margins(y=0.18)  # room for the times of the highest moments
     axes.set_ylabel("relevance (dot product)", color=INK)
     axes.grid(color=FAINT, linewidth=0.7)
     axes.set_axisbelow(True)
@@ -187,7 +206,7 @@ def _smooth(curve: np.ndarray) -> np.ndarray:
 
 
 def _label_best(axes: "Axes", best: list[tuple[float, float, str, str]]) -> None:
-    """Put a dot on each best moment, and its time above it, higher where something else is in the way."""
+    """Put a dot on each curve's highest moment, and its time above it, higher where something else is in the way."""
     from matplotlib.patheffects import withStroke
 
     scale = 72 / axes.figure.dpi

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmpt.cli.inputs import USE_TEXT, split_inputs
+
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
-    from mmpt.models.scorer import Scorer
+    from mmpt.models.scorer import EncodedVideo, Scorer
 
 EXAMPLES = """examples:
   mmpt score pancake.mkv "a woman flips a pancake" "two boys arm-wrestle"
@@ -22,14 +25,22 @@ model. Of a video longer than the model takes at once (32 s) it is that of the
 best window. Features are kept in the user's cache folder, so that a second call
 on the same video is instant.
 """
-VIDEO_SUFFIXES = frozenset(
-    f".{ending}"
-    for ending in (
-        *("3gp", "avi", "flv", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg"),
-        *("mpg", "mts", "ogv", "ts", "webm", "wmv"),
-    )
-)
 MAX_PLOTTED = 6  # sentences
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where a video fits a sentence best.
+
+    Args:
+        score: of the best window, which is the video's score.
+        window: its first second, and the second after its last.
+        second: the one within that window where the curve is highest.
+    """
+
+    score: float
+    window: tuple[int, int]
+    second: int
 
 
 @dataclass(frozen=True)
@@ -38,20 +49,26 @@ class Scored:
 
     Args:
         path: the video.
-        scores: float, one for each sentence.
+        windows: the windows' seconds, (start, end) each, end excluded.
+        moments: the best of it, for each sentence.
         curves: float (sentences, seconds).
+        damage: what could not be read of it, one sentence each.
     """
 
     path: Path
-    scores: list[float]
+    windows: list[tuple[int, int]]
+    moments: list[Moment]
     curves: "np.ndarray"
+    damage: tuple[str, ...] = ()
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.epilog = EXAMPLES
     parser.add_argument("inputs", nargs="+", metavar="VIDEO|SENTENCE", help="video files or folders, then sentences")
-    parser.add_argument("--text", action="append", default=[], metavar="SENTENCE", help="a sentence (may be repeated)")
+    parser.add_argument(
+        "--text", action="append", default=[], metavar="SENTENCE", help="a sentence, whatever it looks like"
+    )
     parser.add_argument("--model", default="videoclip", help="videoclip, vlm, a YAML file or a folder (%(default)s)")
     parser.add_argument("--bert-name", metavar="FOLDER", help="folder or hub name of the BERT vocabulary to use")
     parser.add_argument("--precision", choices=("fp32", "bf16"), help="of the video network (bf16 if the CPU has it)")
@@ -68,88 +85,93 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0, or 1 when some videos could not be scored.
     """
-    videos, texts = split_inputs(args.inputs)
-    texts += args.text
+    videos, given = split_inputs(args.inputs)
+    texts = list(dict.fromkeys([*given, *args.text]))
     _check(args, videos, texts)
+    from mmpt.cli.console import err, legible, quiet_transformers
     from mmpt.models.scorer import load
 
-    scorer = load(
-        args.model,
-        device=args.device,
-        precision=args.precision,
-        runtime=args.runtime,
-        bert_name=args.bert_name,
-        use_cache=not args.no_cache,
-    )
-    results, failures = _score_all(scorer, videos, texts)
+    if (repeated := len(given) + len(args.text) - len(texts)) > 0:
+        err.print(f"mmpt: note: {repeated} of the sentences stand there already; each is scored once", soft_wrap=True)
+    with quiet_transformers():
+        scorer = load(
+            args.model,
+            device=args.device,
+            precision=args.precision,
+            runtime=args.runtime,
+            bert_name=args.bert_name,
+            use_cache=not args.no_cache,
+        )
+        results, failures = _score_all(scorer, videos, texts)
     if args.json:
         json.dump(_as_json(args.model, texts, results, failures), sys.stdout, indent=1)
         sys.stdout.write("\n")
     elif results:
         _print(texts, results)
     for path, reason in failures:
-        sys.stderr.write(f"mmpt: not scored: {reason if str(path) in reason else f'{path}: {reason}'}\n")
+        about = reason if str(path) in reason else f"{path}: {reason}"
+        sys.stderr.write(f"mmpt: not scored: {legible(about)}\n")
     if args.plot and results:
         _plot(args.plot, texts, results[0])
     return 1 if failures else 0
 
 
-def split_inputs(inputs: list[str]) -> tuple[list[Path], list[str]]:
-    """Part the videos from the sentences.
+def best_moments(video: "EncodedVideo", texts: "torch.Tensor") -> list[Moment]:
+    """Say where a video fits each text best.
 
     Args:
-        inputs: what stands on the command line.
+        video: the video.
+        texts: float (N, D).
 
     Returns:
-        Videos, with folders replaced by the videos below them, and sentences. What exists, or ends as a video file
-        does, is a video.
-
-    Raises:
-        ValueError: a folder holds no video.
+        One for each text. The curve may be highest in a window other than the one that gives the score; the moment is
+        looked for in the latter only.
     """
-    videos: list[Path] = []
-    texts: list[str] = []
-    for word in inputs:
-        path = Path(word).expanduser()
-        if _is_folder(path):
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in VIDEO_SUFFIXES)
-            if not inside:
-                raise ValueError(f"{path} holds no video; known endings are {' '.join(sorted(VIDEO_SUFFIXES))}")
-            videos += inside
-        elif path.suffix.lower() in VIDEO_SUFFIXES or _exists(path):
-            videos.append(path)
-        else:
-            texts.append(word)
-    return videos, texts
+    from mmpt.models.scorer import curves
 
-
-def _is_folder(path: Path) -> bool:
-    return _exists(path) and path.is_dir()
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # a sentence longer than a file's name may be
-        return False
+    moments = []
+    for scores, curve in zip(texts @ video.vectors.T, curves(video, texts), strict=True):  # (W,), (seconds,)
+        number = int(scores.argmax())
+        start, end = video.windows[number]
+        moments.append(Moment(float(scores[number]), (start, end), start + int(curve[start:end].argmax())))
+    return moments
 
 
 def _check(args: argparse.Namespace, videos: list[Path], texts: list[str]) -> None:
+    """Refuse before any work what cannot end well."""
     if not videos:
         raise ValueError(
             f"no video among {args.inputs}; give a file that exists, for example: mmpt score dog.mp4 'a dog'"
         )
     if not texts:
-        raise ValueError("no sentence given; for example: mmpt score dog.mp4 'a dog runs'")
-    if args.plot and len(videos) > 1:
+        raise ValueError(f"no sentence given; for example: mmpt score dog.mp4 'a dog runs' ({USE_TEXT})")
+    for text in texts:
+        if not text.strip():
+            raise ValueError("a sentence is empty; every sentence takes at least one word")
+        if not _is_unicode(text):
+            raise ValueError(f"{text!r} is no text in UTF-8; a sentence must be")
+    if not args.plot:
+        return
+    from mmpt.cli.plots import check_target
+
+    check_target(args.plot)
+    if len(videos) > 1:
         raise ValueError(f"--plot draws one video, and {len(videos)} were given")
-    if args.plot and len(texts) > MAX_PLOTTED:
+    if len(texts) > MAX_PLOTTED:
         raise ValueError(f"--plot draws at most {MAX_PLOTTED} sentences, and {len(texts)} were given")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # bytes of another encoding, which Python keeps as surrogates
+        return False
+    return True
 
 
 def _score_all(scorer: "Scorer", videos: list[Path], texts: list[str]) -> tuple[list[Scored], list[tuple[Path, str]]]:
     from mmpt.cli.progress import second_bar
-    from mmpt.models.scorer import best_window, curves
+    from mmpt.models.scorer import curves
     from mmpt.video.errors import VideoError
     from mmpt.video.reader import probe
 
@@ -157,35 +179,41 @@ def _score_all(scorer: "Scorer", videos: list[Path], texts: list[str]) -> tuple[
     results, failures = [], []
     with second_bar() as bar:
         for number, path in enumerate(videos, 1):
-            if not path.exists():
-                failures.append((path, f"{path} does not exist"))
-                continue
             try:
+                if not path.exists():
+                    failures.append((path, f"{path} does not exist; check the path ({USE_TEXT})"))
+                    continue
                 bar.begin(path.name, number, len(videos), probe(path).duration)
                 video = scorer.encode_video(path, on_progress=bar.advance)
-            except VideoError as error:
+            except FileNotFoundError:  # the video is there: weights are missing, which no other video mends
+                raise
+            except (VideoError, OSError) as error:
                 failures.append((path, str(error)))
                 continue
-            results.append(Scored(path, best_window(video, encoded).tolist(), curves(video, encoded).numpy()))
+            moments, lines = best_moments(video, encoded), curves(video, encoded).numpy()
+            results.append(Scored(path, video.windows, moments, lines, video.damage))
     return results, failures
 
 
 def _as_json(model: str, texts: list[str], results: list[Scored], failures: list[tuple[Path, str]]) -> dict[str, Any]:
     videos = []
     for result in results:
-        lines = zip(texts, result.scores, result.curves, strict=True)
+        lines = zip(texts, result.moments, result.curves, strict=True)
         videos.append(
             {
                 "video": str(result.path),
                 "seconds": result.curves.shape[1],
+                "windows": result.windows,
+                "damage": result.damage,
                 "scores": [
                     {
                         "text": text,
-                        "score": round(score, 6),
-                        "best_second": int(curve.argmax()),
+                        "score": round(moment.score, 6),
+                        "best_window": moment.window,
+                        "best_second": moment.second,
                         "curve": [round(float(value), 4) for value in curve],
                     }
-                    for text, score, curve in lines
+                    for text, moment, curve in lines
                 ],
             }
         )
@@ -202,36 +230,50 @@ def _print(texts: list[str], results: list[Scored]) -> None:
     from mmpt.cli.timecode import timecode
 
     if len(results) == 1:
-        out.print(Text(str(results[0].path)))
-        table = Table("sentence", box=box.SIMPLE_HEAD)
-        table.add_column("score", justify="right")
-        table.add_column("best moment", justify="right")
-        order = sorted(range(len(texts)), key=lambda index: -results[0].scores[index])
-        for index in order:
-            moment = timecode(int(results[0].curves[index].argmax()))
-            table.add_row(Text(texts[index]), f"{results[0].scores[index]:.2f}", moment)
-        out.print(table)
+        _print_one(texts, results[0])
         return
     for number, text in enumerate(texts, 1):
         out.print(Text(f"[{number}] {text}"))
-    table = Table("video", box=box.SIMPLE_HEAD, caption="score at the best moment; bold: the best video of a sentence")
-    best = [max(result.scores[index] for result in results) for index in range(len(texts))]
+    caption = "score of the best window, and the best moment in it; bold: the best video"
+    table = Table("video", box=box.SIMPLE_HEAD, caption=caption)
+    best = [max(result.moments[index].score for result in results) for index in range(len(texts))]
     for number in range(1, len(texts) + 1):
         table.add_column(f"[{number}]", justify="right")
     for result in results:
         cells = [Text(result.path.name)]
-        for index, score in enumerate(result.scores):
-            moment = timecode(int(result.curves[index].argmax()))
-            cells.append(Text(f"{score:.2f} at {moment}", style="bold" if score == best[index] else ""))
+        for moment, highest in zip(result.moments, best, strict=True):
+            style = "bold" if moment.score == highest else ""
+            cells.append(Text(f"{moment.score:.2f} at {timecode(moment.second)}", style=style))
         table.add_row(*cells)
     out.print(table)
 
 
+def _print_one(texts: list[str], result: Scored) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from mmpt.cli.console import out
+    from mmpt.cli.timecode import timecode
+
+    out.print(Text(str(result.path)), soft_wrap=True)
+    several = len(result.windows) > 1
+    table = Table("sentence", box=box.SIMPLE_HEAD)
+    for name in ("score", *(["best window"] if several else []), "best moment"):
+        table.add_column(name, justify="right")
+    for text, moment in sorted(zip(texts, result.moments, strict=True), key=lambda pair: -pair[1].score):
+        start, end = moment.window
+        window = [f"{timecode(start)}\N{EN DASH}{timecode(end)}"] if several else []
+        table.add_row(Text(text), f"{moment.score:.2f}", *window, timecode(moment.second))
+    out.print(table)
+
+
 def _plot(target: Path, texts: list[str], result: Scored) -> None:
-    from mmpt.cli.console import err
+    from mmpt.cli.console import err, legible
     from mmpt.cli.plots import plot_curves, thumbnails
 
     seconds = result.curves.shape[1]
     strip = [frame for _, frame in thumbnails(result.path, count=8, size=160)]
-    plot_curves(target, dict(zip(texts, result.curves, strict=True)), strip, seconds, title=result.path.name)
-    err.print(f"drawn: {target}")
+    lines = dict(zip(texts, result.curves, strict=True))
+    plot_curves(target, lines, strip, seconds, title=legible(result.path.name))
+    err.print(f"drawn: {target}", soft_wrap=True)

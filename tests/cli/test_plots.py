@@ -69,7 +69,7 @@ def test_texts_are_shown_as_they_are_and_long_ones_wrapped() -> None:
     sentence = "it costs $5 and not $6_x^2 because " + "a very long explanation follows " * 8
     figure = _draw({sentence: np.array([np.nan, 2.0, 1.0])}, moving(2), 3, "50$ or 60$ " * 20)
     [entry] = figure.legends[0].get_texts()
-    assert " ".join(entry.get_text().split()) == f"{' '.join(sentence.split())} \N{EM DASH} best at 0:01"
+    assert " ".join(entry.get_text().split()) == f"{' '.join(sentence.split())} \N{EM DASH} highest at 0:01"
     assert max(map(len, entry.get_text().splitlines())) <= 100
     assert not entry.get_parse_math()
     figure.canvas.draw()  # would fail on mathematics that is none

@@ -1,0 +1,77 @@
+"""What stands on the command line of `mmpt score`: videos, folders of videos and sentences, told apart."""
+
+import re
+from pathlib import Path
+
+VIDEO_SUFFIXES = frozenset(
+    f".{ending}"
+    for ending in (
+        *("3gp", "avi", "flv", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg"),
+        *("mpg", "mts", "ogv", "ts", "webm", "wmv"),
+    )
+)
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
+USE_TEXT = "a sentence that is also a file's name, or looks like one, goes to --text"
+
+
+def split_inputs(inputs: list[str]) -> tuple[list[Path], list[str]]:
+    """Part the videos from the sentences.
+
+    Args:
+        inputs: what stands on the command line.
+
+    Returns:
+        Videos, with folders replaced by the videos below them, and sentences. What exists, or ends as a video file
+        does, is a video.
+
+    Raises:
+        ValueError: a word is empty or the address of a site, or a folder holds no video.
+    """
+    videos: list[Path] = []
+    texts: list[str] = []
+    for word in inputs:
+        if not word.strip():
+            raise ValueError("one of the words is empty; give videos and sentences (is a shell variable not set?)")
+        if ADDRESS.fullmatch(word):
+            raise ValueError(
+                f"{word} is an address, and only files on this machine are read; download it first, then give the "
+                f"file ({USE_TEXT})"
+            )
+        path = _expanded(word)
+        if is_folder(path):
+            videos += _inside(path)
+        elif path.suffix.lower() in VIDEO_SUFFIXES or _exists(path):
+            videos.append(path)
+        else:
+            texts.append(word)
+    return videos, texts
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path, which may be no path at all, leads to a folder."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _expanded(word: str) -> Path:
+    try:
+        return Path(word).expanduser()
+    except RuntimeError:  # "~name" where nobody has that name
+        return Path(word)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a sentence longer than a file's name may be
+        return False
+
+
+def _inside(folder: Path) -> list[Path]:
+    found = sorted(file for file in folder.rglob("*") if file.suffix.lower() in VIDEO_SUFFIXES and not is_folder(file))
+    if not found:
+        endings = " ".join(sorted(VIDEO_SUFFIXES))
+        raise ValueError(f"{folder} is a folder that holds no video; known endings are {endings} ({USE_TEXT})")
+    return found
