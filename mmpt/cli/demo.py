@@ -2,6 +2,9 @@
 
 import argparse
 import os
+import shlex
+import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,8 +23,7 @@ SECONDS, FPS, HEIGHT, WIDTH = 6, 30, 240, 320
 SENTENCES = ("a red ball rolls to the right", "a blue square sinks to the ground")
 HIDDEN, LAYERS, VIDEO_LAYERS, HEADS = 192, 4, 2, 4  # a small BERT; the real one has 768, 12, 6, 12
 SEED = 0
-NOTE = """
-[yellow]The weights are random (seed {seed}): these scores mean nothing.[/yellow] What ran is
+NOTE = """ What ran is
 real: decoding, S3D, both towers, the score. It all lies in {home}.
 
 For scores that mean something:
@@ -42,29 +44,52 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         The exit code of `mmpt score`.
     """
+    from rich.text import Text
+
     from mmpt.cli import score
-    from mmpt.cli.console import err, out
+    from mmpt.cli.console import err, out, quiet_transformers
     from mmpt.video.writer import write_video
 
-    clip = args.home / "clip.mp4"
-    with err.status(f"rendering {clip} and making random weights"):
+    clip, plot = args.home / "clip.mp4", args.home / "clip.png"
+    with err.status(Text(f"rendering {clip} and making random weights")), quiet_transformers():
         write_video(clip, render(), fps=FPS)
         config = make_weights(args.home)
-    out.print(f"$ MMPT_HOME={args.home} mmpt score {clip} \\\n    " + " \\\n    ".join(f'"{s}"' for s in SENTENCES))
+    options = [["--model", str(config)], ["--plot", str(plot), "--no-cache"]]
+    lines = [["score", str(clip)], *([text] for text in SENTENCES), *options]
+    out.print("This runs now; it may be pasted to run it again:\n")
+    out.print(command_line(args.home, lines), soft_wrap=True)
     before = os.environ.get("MMPT_HOME")
     os.environ["MMPT_HOME"] = str(args.home)  # so that random weights never lie where real ones belong
     try:
         parser = argparse.ArgumentParser()
         score.configure(parser)
-        plot = args.home / "clip.png"
-        words = [str(clip), *SENTENCES, "--model", str(config), "--plot", str(plot), "--no-cache"]
-        code = score.run(parser.parse_args(words))
+        words = [word for line in lines for word in line]
+        code = score.run(parser.parse_args(words[1:]))
     finally:
         os.environ.pop("MMPT_HOME")
         if before is not None:
             os.environ["MMPT_HOME"] = before
-    out.print(NOTE.format(seed=SEED, home=args.home))
+    warning = (f"The weights are random (seed {SEED}): these scores mean nothing.", "yellow")
+    out.print(Text.assemble("\n", warning, NOTE.format(home=args.home)), soft_wrap=True)
     return code
+
+
+def command_line(home: Path, words: list[list[str]]) -> str:
+    """Write a command so that a shell takes it as it stands.
+
+    Args:
+        home: its $MMPT_HOME.
+        words: its arguments, those of one line together.
+
+    Returns:
+        Several lines; the program is `mmpt` where the shell finds this one by that name.
+    """
+    python = Path(sys.executable)
+    found = shutil.which("mmpt")
+    same = found is not None and Path(found).parent == python.parent
+    program = ["mmpt"] if same else [str(python), "-m", "mmpt"]
+    first = f"MMPT_HOME={shlex.quote(str(home))} {shlex.join([*program, *words[0]])}"
+    return " \\\n    ".join([first, *map(shlex.join, words[1:])])
 
 
 def render() -> "Iterator[np.ndarray]":
