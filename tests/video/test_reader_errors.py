@@ -5,9 +5,9 @@ import os
 import warnings
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
+from av import error as av_error
 from av.video.frame import VideoFrame
 
 from mmpt.video.errors import VideoDamageWarning, VideoError
@@ -62,7 +62,7 @@ def test_empty_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("raised", "message"),
     [
-        (av.error.PermissionError(errno.EACCES, "Permission denied"), r"may not be read by this user \(permission den"),
+        (av_error.PermissionError(errno.EACCES, "Permission denied"), r"may not be read by this user \(permission den"),
         (OSError(errno.EMFILE, "Too many open files"), r"cannot be opened \(Too many open files\)"),
     ],
 )
