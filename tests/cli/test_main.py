@@ -30,7 +30,7 @@ def test_without_verbose_an_error_is_one_line(capsys: pytest.CaptureFixture[str]
     ("words", "message"),
     [
         ([], "the following arguments are required: COMMAND"),
-        (["scorer", "score"], "invalid choice: 'scroe'"),
+        (["scorer", "score"], "invalid choice: 'scorer'"),
         (["--quiet", "score"], "unrecognized arguments: --quiet"),
         (["score", "a.mp4", "--quiet", "a dog"], "mmpt score: error: unrecognized arguments: --quiet"),
         (["score"], "mmpt score: error: the following arguments are required: VIDEO|SENTENCE"),
