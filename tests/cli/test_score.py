@@ -173,8 +173,10 @@ def test_any_name_is_shown_as_it_is(
     assert all(file.is_file() and shown.replace("mp4", "png") in err.replace("\n", "") for file in picture)
 
 
-def test_transformers_is_quiet(in_tiny_home: Path, clip: Path) -> None:
-    words = [sys.executable, "-m", "mmpt", "score", clip, *TEXTS]
+def test_loading_a_folder_is_quiet(in_tiny_home: Path, clip: Path, tmp_path: Path) -> None:
+    checkpoint, project = "runs/retri/videoclip/checkpoint_best.pt", "projects/retri/videoclip/how2.yaml"
+    assert main(["convert", checkpoint, str(tmp_path / "folder"), "--config", project]) == 0
+    words = [sys.executable, "-m", "mmpt", "score", clip, *TEXTS, "--model", tmp_path / "folder"]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert done.stderr == ""
 
