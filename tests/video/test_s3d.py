@@ -206,3 +206,10 @@ def test_a_damaged_folder(model: S3D, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(content[:1000])
     with pytest.raises(ValueError, match="cannot be read"):
         load_s3d(tmp_path)
+
+
+def test_features_have_the_names_that_the_other_models_use(model: S3D) -> None:
+    clips = as_clips(random_frames((2, 8, 32, 32)))
+    with torch.no_grad():
+        assert torch.equal(model.get_video_features(clips), model(clips).video_embedding)
+        assert torch.equal(model.get_text_features(WORDS[:2]), model.encode_words(WORDS[:2]))

@@ -189,6 +189,36 @@ class S3D(PreTrainedModel):
         """The poolings between blocks, by the name of the block that comes after."""
         return {"mixed_4b": self.maxpool_4a, "mixed_5b": self.maxpool_5a}
 
+    def get_video_features(self, video: Tensor) -> Tensor:
+        """Encode clips: what `forward` calls `video_embedding`.
+
+        Args:
+            video: (B, 3, T, H, W) float in 0..1.
+
+        Returns:
+            (B, embedding_dim) float.
+
+        Raises:
+            ValueError: as for `forward`.
+        """
+        embedding = self(video).video_embedding
+        assert embedding is not None
+        return embedding
+
+    def get_text_features(self, sentences: Sequence[str]) -> Tensor:
+        """Encode sentences: `encode_words` under the name that the other models use.
+
+        Args:
+            sentences: N texts.
+
+        Returns:
+            (N, embedding_dim) float.
+
+        Raises:
+            ValueError: the model was made without a vocabulary.
+        """
+        return self.encode_words(sentences)
+
     def encode_words(self, sentences: Sequence[str]) -> Tensor:
         """Encode sentences with the text tower.
 
