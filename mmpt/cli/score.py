@@ -71,7 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--model", default="videoclip", help="videoclip, vlm, a YAML file or a folder (%(default)s)")
     parser.add_argument("--bert-name", metavar="FOLDER", help="folder or hub name of the BERT vocabulary to use")
-    parser.add_argument("--precision", choices=("fp32", "bf16"), help="of the video network (bf16 if the CPU has it)")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), help="of the video network (fp32)")
     parser.add_argument("--runtime", choices=("torch", "openvino"), default="torch", help="of the video network")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or mps (%(default)s)")
     parser.add_argument("--no-cache", action="store_true", help="neither read nor write the feature cache")

@@ -281,8 +281,8 @@ def load(
         name: ``"videoclip"`` or ``"vlm"`` for the published ones; a YAML file whose `eval.save_path` holds
             ``checkpoint_best.pt``; or a folder that `mmpt convert` or save_pretrained wrote.
         device: ``"cpu"``, ``"cuda"`` or ``"mps"``.
-        precision: of the video backbone, ``"fp32"`` or ``"bf16"``; by default the fastest that keeps rankings (see
-            docs/benchmarks.md): bf16 where the hardware computes in it.
+        precision: of the video backbone: ``"fp32"``, the default, or ``"bf16"``, which is about twice as fast and moves
+            rankings a little (see docs/benchmarks.md).
         runtime: of the video backbone, ``"torch"`` or ``"openvino"``.
         bert_name: folder or hub name of the BERT, in place of the one the model names.
         use_cache: keep features in the user's cache folder.
