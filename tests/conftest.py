@@ -51,14 +51,6 @@ def real_videos() -> Path:
 
 
 @pytest.fixture(scope="session")
-def bert_base() -> Path:
-    folder = SHARED / "data" / "bert-base-uncased"
-    if not folder.is_dir():
-        pytest.skip(f"{folder} is absent: it holds the real BERT vocabulary, which is not part of the repository")
-    return folder
-
-
-@pytest.fixture(scope="session")
 def tiny_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working folder with small random models at the documented places."""
     from tests.homes import TINY, make_home
