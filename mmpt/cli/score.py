@@ -23,7 +23,7 @@ EXAMPLES = """examples:
 A score is a plain dot product; it has no fixed scale, so compare scores of one
 model. Of a video longer than the model takes at once (32 s) it is that of the
 best window. Features are kept in the user's cache folder, so that a second call
-on the same video is instant.
+on the same video decodes nothing and runs no video network.
 """
 MAX_PLOTTED = 6  # sentences
 

@@ -70,13 +70,6 @@ class MMPTPreTrainedModel(PreTrainedModel):
         config.model_cls = type(self).__name__  # what a saved folder is loaded as
         super().__init__(config)
 
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        predictions_bias = getattr(module, "bias", None)
-        if isinstance(getattr(module, "decoder", None), nn.Linear) and isinstance(predictions_bias, nn.Parameter):
-            predictions_bias.zero_()  # BERT's word head keeps its bias beside its decoder
-
     def get_text_features(self, caps: torch.Tensor, cmasks: torch.Tensor) -> torch.Tensor:
         """Encode texts: the mean over their tokens and the last [SEP].
 

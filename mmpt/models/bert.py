@@ -57,12 +57,9 @@ def load_tokenizer(bert_name: str | os.PathLike[str]) -> "PreTrainedTokenizerBas
         FileNotFoundError: it is neither in a folder nor in the hub's cache, and the hub cannot be reached.
     """
     place = find_bert(bert_name)
+    if Path(place).is_dir() and not any((Path(place) / name).is_file() for name in ("vocab.txt", "tokenizer.json")):
+        raise _absent("the tokenizer", place, FileNotFoundError("there is neither vocab.txt nor tokenizer.json"))
     try:
-        if (
-            Path(place).is_dir()
-            and not (Path(place) / "vocab.txt").is_file() | (Path(place) / "tokenizer.json").is_file()
-        ):
-            raise FileNotFoundError("there is neither vocab.txt nor tokenizer.json")
         return AutoTokenizer.from_pretrained(place, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise _absent("the tokenizer", place, error) from error

@@ -1,5 +1,7 @@
 """RunConfig -> model. The only place that unpacks a RunConfig for the models."""
 
+from typing import TYPE_CHECKING
+
 import torch
 from transformers import AutoConfig, AutoModel, BertConfig
 
@@ -10,13 +12,19 @@ from mmpt.models.bert import load_bert_config, load_tokenizer, special_ids
 from mmpt.models.configuration import MMPTConfig
 from mmpt.utils.registry import lookup, registered
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
-def build_config(run: RunConfig, *, bert_name: str | None = None) -> MMPTConfig:
+
+def build_config(
+    run: RunConfig, *, bert_name: str | None = None, tokenizer: "PreTrainedTokenizerBase | None" = None
+) -> MMPTConfig:
     """Work out a model's configuration.
 
     Args:
         run: what the YAML file says.
         bert_name: folder or hub name to use in place of the file's.
+        tokenizer: the BERT's tokenizer, when it is loaded already.
 
     Returns:
         The configuration; [CLS] and [SEP] are those of the vocabulary.
@@ -27,7 +35,7 @@ def build_config(run: RunConfig, *, bert_name: str | None = None) -> MMPTConfig:
     """
     dataset, model = run.dataset, run.model
     bert = bert_name or dataset.bert_name
-    ids = special_ids(load_tokenizer(bert))
+    ids = special_ids(load_tokenizer(bert) if tokenizer is None else tokenizer)
     for key in ("model_cls", "mm_encoder_cls", "video_encoder_cls", "text_encoder_cls"):
         if (name := getattr(model, key)) is not None:
             kind = "model" if key == "model_cls" else "encoder"

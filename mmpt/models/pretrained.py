@@ -150,9 +150,9 @@ def load_run(
     if run.save_path is None:
         raise ValueError(f"{run.source} says nothing of eval.save_path, the folder that holds {checkpoint}")
     weights = find_weights(Path(run.save_path) / checkpoint)
-    model = build_on_meta(build_config(run, bert_name=bert_name))
-    load_original(model, weights)
     tokenizer = load_tokenizer(bert_name or run.dataset.bert_name)
+    model = build_on_meta(build_config(run, bert_name=bert_name, tokenizer=tokenizer))
+    load_original(model, weights)
     return model.eval(), tokenizer, make_aligner(model, tokenizer)
 
 
