@@ -49,9 +49,9 @@ def run(args: argparse.Namespace) -> int:
 def _to_folder(args: argparse.Namespace) -> None:
     from mmpt.cli.console import err
     from mmpt.config import load_config
-    from mmpt.models.bert import load_tokenizer
     from mmpt.models.build import build_config
     from mmpt.models.checkpoints import convert
+    from mmpt.text.tokenizer import load_tokenizer
 
     run = load_config(args.config) if args.config else None
     config = build_config(run, bert_name=args.bert_name) if run else None

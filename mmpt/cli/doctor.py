@@ -189,7 +189,7 @@ def _bert(bert_name: str) -> Finding:
     try:
         from huggingface_hub import try_to_load_from_cache
 
-        from mmpt.models.bert import find_bert
+        from mmpt.text.tokenizer import find_bert
 
         place = find_bert(bert_name)
     except FileNotFoundError as error:

@@ -1,17 +1,16 @@
 """YAML file -> includes -> merge -> `key=value` overrides -> RunConfig."""
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, fields
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import UnionType
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from mmpt.config.schema import DatasetConfig, ModelConfig, RunConfig
+from mmpt.config.typed import fill, nearest
 
 Block = TypeVar("Block", DatasetConfig, ModelConfig)
 
@@ -184,7 +183,7 @@ def _check_override(override: str, known: Sequence[str]) -> None:
     except (YAMLError, OmegaConfBaseException) as error:
         raise ValueError(f"the value of override {override!r} is not valid YAML: {error}") from error
     if first not in known:
-        raise ValueError(f"override {override!r}: there is no block {first!r}{_nearest(first, known)}")
+        raise ValueError(f"override {override!r}: there is no block {first!r}{nearest(first, known)}")
 
 
 def _misspelt(raw: Mapping[Any, Any]) -> list[str]:
@@ -213,39 +212,7 @@ def _save_path(values: Any, problems: list[str]) -> str | None:
 
 
 def _block(cls: type[Block], values: Any, name: str, problems: list[str], collect: str | None = None) -> Block | None:
-    """Fill a block's dataclass, noting every problem instead of stopping at the first."""
     if not isinstance(values, Mapping):
         problems.append(f"the block {name!r} is missing" if values is None else f"{name!r} is not a block of keys")
         return None
-    known = {entry.name: entry for entry in fields(cls) if entry.name != collect}
-    hints = get_type_hints(cls)
-    taken = {key: value for key, value in values.items() if key in known}
-    others = {key: value for key, value in values.items() if key not in known}
-    before = len(problems)
-    for key, entry in known.items():
-        if key not in taken and entry.default is MISSING and entry.default_factory is MISSING:
-            problems.append(f"{name}.{key} is missing")
-    for key, value in taken.items():
-        allowed = _allowed(hints[key])
-        if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
-            wanted = " or ".join("null" if kind is type(None) else kind.__name__ for kind in allowed)
-            problems.append(f"{name}.{key} is {value!r}; it takes {wanted}")
-    if collect is None:
-        problems.extend(f"{name}.{key} is not known{_nearest(key, known)}" for key in others)
-    if len(problems) > before:
-        return None
-    try:
-        arguments: dict[str, Any] = {**taken, **({collect: others} if collect else {})}
-        return cls(**arguments)
-    except ValueError as error:
-        problems.append(str(error))
-        return None
-
-
-def _allowed(hint: Any) -> tuple[type, ...]:
-    return get_args(hint) if isinstance(hint, UnionType) else (hint,)
-
-
-def _nearest(key: Any, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(str(key), list(known), n=1)  # YAML's keys may be numbers
-    return f"; did you mean {near[0]!r}?" if near else f"; known are: {', '.join(known)}"
+    return fill(cls, values, name, problems, collect=collect)

@@ -9,30 +9,79 @@ from typing import Any
 
 DEFAULT_MAX_LEN = 96  # tokens of the whole sequence, video and text together
 DEFAULT_MAX_VIDEO_LEN = 32  # video tokens, one a second
+SPLITS = ("train", "valid", "test")
 COIN_LABELS = 779  # COIN's 778 step labels and "outside"
 
 
 @dataclass(frozen=True)
 class DatasetConfig:
-    """The `dataset:` block.
+    """The `dataset:` block: where the data is, which classes read it, and how sequences are cut.
+
+    Paths are taken from the current folder or $MMPT_HOME (`mmpt.utils.places.locate`).
 
     Args:
         bert_name: hub name or folder of the BERT whose vocabulary and shape the model uses.
+        split: which part is read: ``"train"``, ``"valid"`` or ``"test"``.
+        meta_processor: registered name of the class that lists the items.
+        video_processor: registered name of the class that reads an item's video features.
+        text_processor: registered name of the class that makes an item's token ids.
+        aligner: registered name of the class that makes fixed-length sequences.
+        train_path: list or annotation file of the training part.
+        val_path: of the validation part.
+        test_path: of the test part.
+        vfeat_dir: folder of video features: one .npy a video, or shards.
+        tfeat_dir: beginning of the paths of token id shards.
         max_len: tokens of the whole sequence.
         max_video_len: video tokens of the sequence, one a second; at least 1.
         num_iso_layer: layers that keep video and text apart; None for none.
-        aligner: registered name of the class that makes fixed-length sequences.
+        subsampling: clips drawn of one video at a time; None or 1 for one.
+        sampled_min_len: fewest text tokens of a drawn clip.
+        sampled_max_len: most text tokens of a drawn clip.
+        sampled_video_min_len: fewest seconds of a drawn clip.
+        sampled_video_max_len: most seconds of a drawn clip.
+        num_video_per_batch: videos of a cluster (training with retrieved videos).
+        clip_per_video: clips drawn of each video of a cluster.
+        mfm_probability: part of the frames that are masked.
+        mlm_probability: part of the text tokens that are masked.
+        mm_prob: part of the examples in which a whole modality is masked; None for never.
+        lazy_vfeat_mask: mask frames inside the model, by the mask that comes with the batch.
+        sliding_window: seconds between the beginnings of two windows.
+        sliding_window_size: seconds of a window.
         extra: every other key of the block, for the data set that understands it.
     """
 
     bert_name: str
+    split: str = "train"
+    meta_processor: str | None = None
+    video_processor: str | None = None
+    text_processor: str | None = None
+    aligner: str = "DSAligner"
+    train_path: str | None = None
+    val_path: str | None = None
+    test_path: str | None = None
+    vfeat_dir: str | None = None
+    tfeat_dir: str | None = None
     max_len: int = DEFAULT_MAX_LEN
     max_video_len: int = DEFAULT_MAX_VIDEO_LEN
     num_iso_layer: int | None = None
-    aligner: str = "DSAligner"
+    subsampling: int | None = None
+    sampled_min_len: int | None = None
+    sampled_max_len: int | None = None
+    sampled_video_min_len: int | None = None
+    sampled_video_max_len: int | None = None
+    num_video_per_batch: int | None = None
+    clip_per_video: int | None = None
+    mfm_probability: float | None = None
+    mlm_probability: float | None = None
+    mm_prob: float | None = None
+    lazy_vfeat_mask: bool = False
+    sliding_window: int | None = None
+    sliding_window_size: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.split not in SPLITS:
+            raise ValueError(f"dataset.split is {self.split!r}; it takes {', '.join(SPLITS)}")
         if self.max_video_len < 1:
             raise ValueError(f"dataset.max_video_len is {self.max_video_len}; it takes 1 or more, one for each second")
         if self.max_len - self.max_video_len < 4:

@@ -8,8 +8,9 @@ from transformers import AutoConfig, AutoModel, BertConfig
 from mmpt.config import RunConfig
 from mmpt.models import captioning, heads, videoclip, vlm  # noqa: F401 - importing them registers them
 from mmpt.models.base import MMPTPreTrainedModel
-from mmpt.models.bert import load_bert_config, load_tokenizer, special_ids
+from mmpt.models.bert import load_bert_config
 from mmpt.models.configuration import MMPTConfig
+from mmpt.text.tokenizer import load_tokenizer, special_ids
 from mmpt.utils.registry import lookup, registered
 
 if TYPE_CHECKING:

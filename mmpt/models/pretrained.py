@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from mmpt.config import RunConfig, load_config
+from mmpt.config import DatasetConfig, RunConfig, load_config
 from mmpt.models.base import MMFusionOutput, MMPTPreTrainedModel
-from mmpt.models.bert import load_tokenizer, special_ids
 from mmpt.models.build import build_config
 from mmpt.models.checkpoints import build_on_meta, load_original
 from mmpt.processors.aligner import Aligner
+from mmpt.text.tokenizer import load_tokenizer, special_ids
 from mmpt.utils.places import locate
 from mmpt.utils.published import command_for
 from mmpt.video.backbones.s3d import S3D, S3D_FPS, load_s3d
@@ -167,7 +167,8 @@ def make_aligner(model: MMPTPreTrainedModel, tokenizer: "PreTrainedTokenizerBase
         An aligner with the model's lengths and the tokenizer's special tokens.
     """
     config = model.config
-    return Aligner(max_len=config.max_len, max_video_len=config.max_video_len, **special_ids(tokenizer))
+    dataset = DatasetConfig(bert_name="", max_len=config.max_len, max_video_len=config.max_video_len)
+    return Aligner(dataset, special=special_ids(tokenizer))
 
 
 def find_weights(relative: str | Path) -> Path:

@@ -15,10 +15,10 @@ import torch
 from mmpt.config import load_config
 from mmpt.config.load import find_project_file
 from mmpt.models.base import MMPTPreTrainedModel
-from mmpt.models.bert import load_tokenizer
 from mmpt.models.checkpoints import load_folder
 from mmpt.models.pretrained import S3D_WEIGHTS, load_run, make_aligner
 from mmpt.processors.aligner import Aligner
+from mmpt.text.tokenizer import load_tokenizer
 from mmpt.utils.places import locate
 from mmpt.video.backbones.base import Backbone
 from mmpt.video.backbones.s3d import S3DBackbone

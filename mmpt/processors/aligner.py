@@ -1,30 +1,68 @@
 """Features and token ids -> the fixed-length sequences that every model takes."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
+from mmpt.config.schema import DatasetConfig
+from mmpt.processors.base import Processor
+from mmpt.text.tokenizer import special_ids
 
-class Aligner:
+
+class Aligner(Processor):
     """Builds the text and the video part of a sequence; aligners of data sets build on it.
 
     Args:
-        max_len: places of the whole sequence.
-        max_video_len: places of the video part.
-        cls_token_id: id of [CLS].
-        sep_token_id: id of [SEP].
-        pad_token_id: id of [PAD].
+        config: the `dataset:` block.
+        special: ids of [CLS], [SEP] and [PAD]; by default those of the tokenizer of `config.bert_name`.
     """
 
-    def __init__(
-        self, *, max_len: int, max_video_len: int, cls_token_id: int, sep_token_id: int, pad_token_id: int
-    ) -> None:
-        self.max_len = max_len
-        self.max_video_len = max_video_len
-        self.cls_token_id = cls_token_id
-        self.sep_token_id = sep_token_id
-        self.pad_token_id = pad_token_id
+    def __init__(self, config: DatasetConfig, *, special: Mapping[str, int] | None = None) -> None:
+        super().__init__(config)
+        self.max_len = config.max_len
+        self.max_video_len = config.max_video_len
+        self._special = special
+
+    def __call__(
+        self, video_id: Any, video_feature: Any, text_feature: Any, rng: np.random.Generator
+    ) -> dict[str, Any]:
+        """Make an item of the data set.
+
+        Args:
+            video_id: what the meta processor calls it.
+            video_feature: what the video processor gave.
+            text_feature: what the text processor gave.
+            rng: the item's generator; every draw comes from it.
+
+        Returns:
+            Tensors and plain values under the names that models and predictors read.
+        """
+        raise ValueError(
+            f"{type(self).__name__} builds sequences, but no items; name a data set's aligner, such as DSAligner"
+        )
+
+    @functools.cached_property
+    def special(self) -> Mapping[str, int]:
+        """`cls_token_id`, `sep_token_id` and `pad_token_id`."""
+        return special_ids(self.tokenizer) if self._special is None else self._special
+
+    @property
+    def cls_token_id(self) -> int:
+        """Id of [CLS]."""
+        return self.special["cls_token_id"]
+
+    @property
+    def sep_token_id(self) -> int:
+        """Id of [SEP]."""
+        return self.special["sep_token_id"]
+
+    @property
+    def pad_token_id(self) -> int:
+        """Id of [PAD]."""
+        return self.special["pad_token_id"]
 
     @property
     def max_text_tokens(self) -> int:

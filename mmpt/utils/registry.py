@@ -19,6 +19,11 @@ _FOLDERS: dict[str, str] = {  # kind -> the package that defines its classes
     "model": "mmpt.models",
     "encoder": "mmpt.models",
     "backbone": "mmpt.video.backbones",
+    "meta_processor": "mmpt.processors",
+    "video_processor": "mmpt.processors",
+    "text_processor": "mmpt.processors",
+    "aligner": "mmpt.processors",
+    "processor": "mmpt.processors",  # parts of the others: samplers, masks
 }
 _ALIASES: dict[tuple[str, str], str] = {}  # (kind, old name) -> the name it stands for
 _WALKED: set[str] = set()

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmpt.models.bert import find_bert, load_bert_config, load_bert_weights, load_tokenizer
+from mmpt.models.bert import load_bert_config, load_bert_weights
+from mmpt.text.tokenizer import find_bert, load_tokenizer
 
 
 @pytest.fixture

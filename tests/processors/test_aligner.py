@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from mmpt.config import DatasetConfig
 from mmpt.processors.aligner import Aligner
 
-ALIGNER = Aligner(max_len=24, max_video_len=8, cls_token_id=2, sep_token_id=3, pad_token_id=0)
+ALIGNER = Aligner(
+    DatasetConfig(bert_name="none", max_len=24, max_video_len=8),
+    special={"cls_token_id": 2, "sep_token_id": 3, "pad_token_id": 0},
+)
 
 
 @pytest.mark.parametrize("count", [0, 1, 12, 13, 14, 40])

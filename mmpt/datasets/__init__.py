@@ -1,0 +1,1 @@
+"""Items, the order they come in, and the batches made of them."""

@@ -1,0 +1,1 @@
+"""Captions: their files, their cleaning, their token ids."""
