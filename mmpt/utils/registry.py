@@ -18,6 +18,7 @@ _CLASSES: dict[tuple[str, str], type] = {}
 _FOLDERS: dict[str, str] = {  # kind -> the package that defines its classes
     "model": "mmpt.models",
     "encoder": "mmpt.models",
+    "loss": "mmpt.losses",
     "backbone": "mmpt.video.backbones",
     "meta_processor": "mmpt.processors",
     "video_processor": "mmpt.processors",
