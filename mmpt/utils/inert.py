@@ -91,9 +91,9 @@ def pickled_names(stream: BinaryIO) -> set[str]:
             elif opcode.name in ("GET", "BINGET", "LONG_BINGET"):
                 texts = [texts[-1], memo.get(int(argument or 0), "?")]
             elif opcode.name in ("GLOBAL", "INST"):
-                found.add(_dotted(*_text(argument).split(" ", 1)))
+                found.add(dotted(*_text(argument).split(" ", 1)))
             elif opcode.name == "STACK_GLOBAL":
-                found.add(_dotted(*texts))
+                found.add(dotted(*texts))
             elif opcode.name in ("EXT1", "EXT2", "EXT4"):
                 raise UnsafeFileError(f"it calls copyreg extension {argument}")
     except UnsafeFileError:
@@ -239,8 +239,16 @@ def _is_value(name: str, arguments: tuple[Any, ...]) -> bool:
     return name.startswith(_VALUE_PACKAGES) and is_class and is_scalar
 
 
-def _dotted(module: str, name: str = "?") -> str:
-    """Give a name as Python 3 spells it, as torch's loader does: the modules of Python 2 were called otherwise."""
+def dotted(module: str, name: str = "?") -> str:
+    """Give a name as Python 3 spells it, as torch's loader does: the modules of Python 2 were called otherwise.
+
+    Args:
+        module: as the pickle spells it.
+        name: of the class or function.
+
+    Returns:
+        module.name.
+    """
     module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
     return f"{module}.{name}"
 
