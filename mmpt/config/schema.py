@@ -47,6 +47,8 @@ class DatasetConfig:
         lazy_vfeat_mask: mask frames inside the model, by the mask that comes with the batch.
         sliding_window: seconds between the beginnings of two windows.
         sliding_window_size: seconds of a window.
+        backbone: what the features come from: a registered backbone's name, or the name that the feature files carry.
+        l2_normalize: whether each second's features have unit length, as the published ones do.
         extra: every other key of the block, for the data set that understands it.
     """
 
@@ -77,6 +79,8 @@ class DatasetConfig:
     lazy_vfeat_mask: bool = False
     sliding_window: int | None = None
     sliding_window_size: int | None = None
+    backbone: str = "s3d"
+    l2_normalize: bool = True
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -104,7 +108,7 @@ class ModelConfig:
         use_seg_emb: whether the model carries the (never used) segment embeddings.
         max_decode_length: most tokens that a captioning model writes.
         num_labels: labels of a segmentation head.
-        video_dim: width of a second's feature vector.
+        video_dim: width of a second's feature vector; None for that of the backbone (`dataset.backbone`).
     """
 
     model_cls: str
@@ -115,7 +119,7 @@ class ModelConfig:
     use_seg_emb: bool = False
     max_decode_length: int | None = None
     num_labels: int = COIN_LABELS
-    video_dim: int = 512
+    video_dim: int | None = None
 
 
 @dataclass(frozen=True)
