@@ -5,12 +5,13 @@ until it is used. Keys of its own it declares as a dataclass under `Options`.
 """
 
 import functools
+import logging
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -23,6 +24,16 @@ from mmpt.utils.registry import register
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+Item = TypeVar("Item")
+
+logger = logging.getLogger(__name__)
+
+# what may stand behind the last dot of a video's id; DiDeMo has names that end in the dot itself
+VIDEO_ENDINGS = frozenset(
+    ("", "3g2", "3gp", "avi", "flv", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "ogv", "webm", "wmv")
+)
+TOLD = 5  # so many faults of a file are spelt out in the log
 
 
 @dataclass(frozen=True)
@@ -64,11 +75,13 @@ class Listing:
         items: (video id, text id) of each item, in the order of the files; what an id is, is the data set's matter.
         source: the files that were read, for messages.
         missing: ids of videos that are listed, but have no features; each once, in order.
+        faults: what is wrong with single rows of the files, and what was done about it; each says file and line or key.
     """
 
     items: Sequence[tuple[Any, Any]]
     source: str
     missing: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
 
 
 class MetaProcessor(Processor, ABC):
@@ -88,25 +101,41 @@ class MetaProcessor(Processor, ABC):
 
     @functools.cached_property
     def listing(self) -> Listing:
-        """What `read` gives, read once.
+        """What `read` gives, read once; its faults go to the log.
 
         Raises:
             ValueError: there is no item.
         """
         listing = self.read()
+        faults = _told(listing.faults)
         if not listing.items:
-            where = f"; none of its {len(listing.missing):,} videos has features in {self.config.vfeat_dir}"
-            hint = f", for example {listing.missing[0]}.npy" if listing.missing else ""
             raise ValueError(
-                f"{listing.source} gives no item for the split {self.config.split!r}"
-                f"{where + hint if listing.missing else '; it lists nothing'}"
+                f"{listing.source} gives no item for the split {self.config.split!r}: "
+                + self._why_empty(listing.missing)
+                + (f"; {faults}" if faults else "")
             )
+        if faults:
+            logger.warning("%s", faults)
         return listing
+
+    def _why_empty(self, missing: tuple[str, ...]) -> str:
+        if not missing:
+            return "it lists nothing that can be used"
+        names = " or ".join(f"{name}.npy" for name in stored_names(missing[0]))
+        return (
+            f"none of the {len(missing):,} videos that it lists has features in {self.config.vfeat_dir} (looked for "
+            f"{names}, for example); extract them, or point dataset.vfeat_dir at them"
+        )
 
     @property
     def missing(self) -> tuple[str, ...]:
         """Ids of videos that are listed, but have no features."""
         return self.listing.missing
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What is wrong with single rows of the files."""
+        return self.listing.faults
 
     def __len__(self) -> int:
         return len(self.listing.items)
@@ -150,10 +179,40 @@ class MetaProcessor(Processor, ABC):
         with os.scandir(folder) as entries:
             return frozenset(entry.name[:-4] for entry in entries if entry.name.endswith(".npy"))
 
+    def keep_available(
+        self, items: Iterable[Item], video_of: Callable[[Item], str]
+    ) -> tuple[list[Item], tuple[str, ...]]:
+        """Leave out items whose video has no feature file.
+
+        Args:
+            items: what the files list.
+            video_of: gives an item's video id.
+
+        Returns:
+            The items that have features, in order; and the ids of the videos that have none, each once.
+
+        Raises:
+            FileNotFoundError: the folder of features is not there.
+        """
+        stored = self.available()
+        if stored is None:
+            return list(items), ()
+        kept: list[Item] = []
+        missing: dict[str, None] = {}
+        for item in items:
+            if stored.isdisjoint(stored_names(video_of(item))):
+                missing[video_of(item)] = None
+            else:
+                kept.append(item)
+        return kept, tuple(missing)
+
 
 @register("video_processor")
 class VideoProcessor(Processor):
-    """Reads the features of a whole video from `<vfeat_dir>/<video id>.npy`."""
+    """Reads the features of a whole video from `<vfeat_dir>/<video id>.npy`.
+
+    Where a video's id has a video's ending, the file may be named with it or without.
+    """
 
     def __call__(self, video_id: Any) -> np.ndarray:
         """Read an item's features.
@@ -168,7 +227,7 @@ class VideoProcessor(Processor):
             FileNotFoundError: there is no such file.
             ValueError: the file is damaged, or the configuration names no `vfeat_dir`.
         """
-        return read_features(self.folder / f"{video_id}.npy").array
+        return read_features(feature_path(self.folder, str(video_id))).array
 
     @functools.cached_property
     def folder(self) -> Path:
@@ -247,6 +306,33 @@ def existing(path: str | None, key: str) -> Path:
     return found
 
 
+def stored_names(video_id: str) -> tuple[str, ...]:
+    """Say what a video's features may be stored as.
+
+    Args:
+        video_id: the video's id, in some data sets with a video's ending.
+
+    Returns:
+        File names without .npy, the first choice first: `d0.mov` may lie in `d0.mov.npy` or in `d0.npy`.
+    """
+    stem, _, ending = video_id.rpartition(".")
+    return (video_id, stem) if stem and ending.lower() in VIDEO_ENDINGS else (video_id,)
+
+
+def feature_path(folder: Path, video_id: str) -> Path:
+    """Find a video's feature file.
+
+    Args:
+        folder: where the files lie.
+        video_id: the video.
+
+    Returns:
+        The first of its possible places that has a file, or the first of all where none has.
+    """
+    places = [folder / f"{name}.npy" for name in stored_names(video_id)]
+    return next((place for place in places if place.is_file()), places[0])
+
+
 @functools.lru_cache(maxsize=8)
 def cached_tokenizer(bert_name: str) -> "PreTrainedTokenizerBase":
     """Load a tokenizer once a process.
@@ -258,3 +344,9 @@ def cached_tokenizer(bert_name: str) -> "PreTrainedTokenizerBase":
         The tokenizer, shared: do not change it.
     """
     return load_tokenizer(bert_name)
+
+
+def _told(faults: Sequence[str]) -> str:
+    """Some of the faults, and how many more there are; empty for none."""
+    more = f"\n  and {len(faults) - TOLD:,} more" if len(faults) > TOLD else ""
+    return f"{len(faults):,} faults:\n  " + "\n  ".join(faults[:TOLD]) + more if faults else ""
