@@ -1,0 +1,136 @@
+"""What stands in `<prefix>_index.json` beside a shard, and whether the shard is that."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmpt.utils.files import atomic_path
+
+FORMAT = "mmpt-shard-1"
+EDGE = 1 << 16  # bytes at either end of the rows that are compared whenever a shard is opened
+BLOCK = 1 << 22  # bytes hashed at a time
+
+
+@dataclass(frozen=True)
+class ShardIndex:
+    """What a shard must be.
+
+    Attributes:
+        items: how many arrays it holds.
+        shape: of the rows, (rows, ...).
+        dtype: of the rows, as numpy writes it, for example ``<f2``.
+        data_sha256: of the rows' bytes, without the header of the file.
+        edges_sha256: of their first and last 65,536 bytes.
+        starts_sha256: of the starts' bytes, without the header.
+        ids: of the arrays; empty where they have none.
+        about: what the rows are: backbone, l2_normalized and so on.
+        inputs: a hash of what the shard was made from, by which its maker knows whether it is up to date.
+        failures: what should be in the shard and is not, as its maker notes it.
+    """
+
+    items: int
+    shape: tuple[int, ...]
+    dtype: str
+    data_sha256: str
+    edges_sha256: str
+    starts_sha256: str
+    ids: Sequence[str] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+    inputs: str = ""
+    failures: Sequence[Mapping[str, str]] = ()
+
+
+def index_path(prefix: str | os.PathLike[str]) -> Path:
+    """Name a shard's index file."""
+    return Path(f"{os.fspath(prefix)}_index.json")
+
+
+def read_index(prefix: str | os.PathLike[str]) -> ShardIndex | None:
+    """Read a shard's index.
+
+    Args:
+        prefix: the beginning of the shard's files.
+
+    Returns:
+        The index; None where there is no such file.
+
+    Raises:
+        ValueError: the file is damaged, or of a kind that this version does not know.
+    """
+    path = index_path(prefix)
+    try:
+        told = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); write the shard again") from error
+    known = {entry.name for entry in fields(ShardIndex)}
+    if not isinstance(told, dict) or told.pop("format", None) != FORMAT or not set(told) <= known:
+        raise ValueError(f"{path} is not an index of the format {FORMAT}; write the shard again, or update mmpt")
+    try:
+        return ShardIndex(**{**told, "shape": tuple(told["shape"])})
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"{path} is incomplete ({error}); write the shard again") from error
+
+
+def write_index(prefix: str | os.PathLike[str], index: ShardIndex) -> None:
+    """Write a shard's index: whole, or not at all."""
+    with atomic_path(index_path(prefix)) as temporary:
+        temporary.write_text(json.dumps({"format": FORMAT, **asdict(index)}), encoding="utf-8")
+
+
+def check_shard(prefix: str, index: ShardIndex, data: np.ndarray, starts: np.ndarray, *, everything: bool) -> None:
+    """Compare a shard with its index.
+
+    Args:
+        prefix: the beginning of the shard's files.
+        index: what it must be.
+        data: its rows.
+        starts: its starts.
+        everything: hash all rows; else their two ends only.
+
+    Raises:
+        ValueError: it is something else; the message names the file.
+    """
+    if (tuple(data.shape), data.dtype.str) != (tuple(index.shape), index.dtype):
+        raise ValueError(
+            f"{prefix}_data.npy holds {data.dtype.str} of shape {tuple(data.shape)}, and its index says {index.dtype} "
+            f"of shape {tuple(index.shape)}: the files come from different shards, or one was cut off; write the shard "
+            "again"
+        )
+    if len(starts) != index.items + 1 or hashlib.sha256(starts.tobytes()).hexdigest() != index.starts_sha256:
+        raise ValueError(f"{prefix}_starts.npy is not the file that its index describes; write the shard again")
+    raw = raw_bytes(data)
+    if edges_hash(raw) != index.edges_sha256:
+        raise ValueError(f"{prefix}_data.npy holds other numbers than its index says; write the shard again")
+    if everything:
+        digest = hashlib.sha256()
+        for begin in range(0, len(raw), BLOCK):
+            digest.update(raw[begin : begin + BLOCK])
+        if digest.hexdigest() != index.data_sha256:
+            raise ValueError(f"{prefix}_data.npy is damaged: its checksum is not the index's; write the shard again")
+
+
+def edges_hash(raw: memoryview | bytes) -> str:
+    """Hash the first and the last bytes of the rows.
+
+    Args:
+        raw: all of them, or the two ends one after the other.
+
+    Returns:
+        SHA-256 in hexadecimal digits.
+    """
+    digest = hashlib.sha256(raw[:EDGE])
+    digest.update(raw[-EDGE:])
+    return digest.hexdigest()
+
+
+def raw_bytes(data: np.ndarray) -> memoryview:
+    """Give the bytes of an array, without a copy where it lies in one piece."""
+    return np.ascontiguousarray(data).reshape(-1).view(np.uint8).data
