@@ -1,0 +1,187 @@
+"""Subtitle files, .srt and .vtt, -> captions.
+
+Both are read by one rule, for files in the world keep neither format strictly: a line with `-->` begins a cue, and
+what follows is its text, up to an empty line (.vtt) or to the next cue (.srt, where an empty line may be text).
+"""
+
+import html
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmpt.text.captions import Captions
+
+SUFFIXES = (".srt", ".vtt")
+ROLLING = 0.5  # the part of the cues that begin with the line before, from which on that is taken for a carried line
+
+_TIME = r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d{1,3})?)"
+TIMES = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s.*)?")
+TAGS = re.compile(r"</?[a-zA-Z][^<>]*>|<[\d:.,]+>|\{\\[^{}]*\}")  # <c.red>, <v Ann>, <i>, <00:00:01.500>, {\an8}
+INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200e\u200f\u202a\u202b\u202c\ufeff"))
+# Languages by their two letters (ISO 639-1); in "clip.en.vtt" such a part is no part of the video's name.
+LANGUAGES = frozenset(
+    "aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en "
+    "eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu iw ja "
+    "jv ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb nd "
+    "ne ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss "
+    "st su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu".split()
+)
+LANGUAGE = re.compile(r"([a-z]{2})(?:[-_][A-Za-z0-9]{2,8})*")  # en, en-US, pt_BR, zh-Hans, en-orig
+
+
+@dataclass(frozen=True)
+class Subtitles:
+    """What a subtitle file says.
+
+    Attributes:
+        captions: one for each cue that is left, in the file's order.
+        cues: in the file.
+        carried: cues of which no line was new: on rolling subtitles the last line stays while the next appears.
+    """
+
+    captions: Captions
+    cues: int
+    carried: int
+
+
+@dataclass
+class _Cue:
+    start: float
+    end: float
+    lines: list[str]
+
+
+def read_subtitles(path: Path, *, encoding: str | None = None) -> Subtitles:
+    """Read a subtitle file.
+
+    Args:
+        path: an .srt or .vtt file in UTF-8, or UTF-16 with a byte order mark.
+        encoding: of a file that is neither; without it such a file is refused.
+
+    Returns:
+        Its captions, without marks of style.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is in another encoding, or holds no cue.
+    """
+    return parse_subtitles(_decoded(path, encoding), strict_blocks=path.suffix.lower() == ".vtt", source=str(path))
+
+
+def parse_subtitles(text: str, *, strict_blocks: bool, source: str = "the text") -> Subtitles:
+    """Read the text of a subtitle file.
+
+    Args:
+        text: all of it.
+        strict_blocks: an empty line ends a cue, as in .vtt.
+        source: named in messages.
+
+    Returns:
+        Its captions.
+
+    Raises:
+        ValueError: it holds no cue.
+    """
+    cues = _cues(text.splitlines(), strict_blocks=strict_blocks)
+    if not cues:
+        raise ValueError(f"{source} holds no cue; one begins with a line such as 00:00:01.500 --> 00:00:04.000")
+    number = len(cues)
+    cues, carried = _without_carried(cues)
+    starts, ends = [cue.start for cue in cues], [cue.end for cue in cues]
+    return Subtitles(Captions(starts, ends, [" ".join(cue.lines) for cue in cues]), number, carried)
+
+
+def video_name(stem: str) -> tuple[str, str]:
+    """Part the name of a subtitle file into the video's name and the language.
+
+    Args:
+        stem: the file's name without its ending, for example ``"clip.en"``.
+
+    Returns:
+        For example ``("clip", "en")``; the language is empty where the name says none.
+    """
+    name, dot, last = stem.rpartition(".")
+    found = LANGUAGE.fullmatch(last)
+    if dot and name and found and found[1] in LANGUAGES:
+        return name, last
+    return stem, ""
+
+
+def _decoded(path: Path, encoding: str | None) -> str:
+    raw = path.read_bytes()
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encodings = ["utf-16"]
+    else:
+        encodings = ["utf-8-sig", *([encoding] if encoding else [])]
+    for name in encodings:
+        try:
+            return raw.decode(name)
+        except UnicodeDecodeError as error:
+            last = error
+        except LookupError as error:
+            raise ValueError(f"the encoding {name!r} is not known; for example cp1252 is") from error
+    raise ValueError(
+        f"{path} is not in {' or '.join(encodings)} (byte {last.start:,}); save it in UTF-8, or say its encoding with "
+        "--encoding, for example --encoding cp1252"
+    )
+
+
+def _cues(lines: Iterable[str], *, strict_blocks: bool) -> list[_Cue]:
+    cues: list[_Cue] = []
+    cue: _Cue | None = None
+    raw: list[str] = []  # lines since the last cue began
+    for line in lines:
+        if times := TIMES.fullmatch(line):
+            _close(cue, raw, next_follows=True)
+            cue, raw = _Cue(_seconds(*times.groups()[:3]), _seconds(*times.groups()[3:]), []), []
+            cues.append(cue)
+        elif not line and strict_blocks and cue is not None:
+            _close(cue, raw, next_follows=False)
+            cue = None
+        else:
+            raw.append(line)
+    _close(cue, raw, next_follows=False)
+    return cues
+
+
+def _close(cue: _Cue | None, raw: list[str], *, next_follows: bool) -> None:
+    """Give a cue its text; the number of the next cue, the last line before it, is none."""
+    if cue is None:
+        return
+    while raw and not raw[-1].strip():
+        raw.pop()
+    if next_follows and raw and raw[-1].strip().isdecimal():
+        raw.pop()
+    cue.lines = [line for line in map(_plain, raw) if line]
+
+
+def _plain(line: str) -> str:
+    return " ".join(html.unescape(TAGS.sub("", line)).translate(INVISIBLE).split())
+
+
+def _seconds(hours: str | None, minutes: str, seconds: str) -> float:
+    return round(int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds.replace(",", ".")), 3)
+
+
+def _without_carried(cues: list[_Cue]) -> tuple[list[_Cue], int]:
+    """Leave out lines that only stand there because they stood there before, where that is the file's way."""
+    spoken = [cue for cue in cues if cue.lines]
+    repeats = sum(b.lines[0] == a.lines[-1] for a, b in zip(spoken, spoken[1:], strict=False))
+    if len(spoken) < 3 or repeats < ROLLING * (len(spoken) - 1):
+        return cues, 0
+    kept: list[_Cue] = []
+    shown: list[str] = []
+    for cue in cues:
+        new = cue.lines[_carried(shown, cue.lines) :]
+        if cue.lines and not new and kept:
+            kept[-1].end = max(kept[-1].end, cue.end)
+        else:
+            kept.append(_Cue(cue.start, cue.end, new))
+        shown = cue.lines or shown
+    return kept, len(cues) - len(kept)
+
+
+def _carried(shown: list[str], lines: list[str]) -> int:
+    """Count the lines at the top that are the last ones of what was shown before."""
+    return next((count for count in range(len(lines), 0, -1) if lines[:count] == shown[-count:]), 0)
