@@ -19,6 +19,8 @@ _FOLDERS: dict[str, str] = {  # kind -> the package that defines its classes
     "model": "mmpt.models",
     "encoder": "mmpt.models",
     "loss": "mmpt.losses",
+    "metric": "mmpt.evaluators",
+    "predictor": "mmpt.evaluators",
     "backbone": "mmpt.video.backbones",
     "meta_processor": "mmpt.processors",
     "video_processor": "mmpt.processors",

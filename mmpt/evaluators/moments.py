@@ -1,0 +1,125 @@
+"""Moment ranking (DiDeMo): which of a video's 21 moments a sentence means.
+
+A video is six pieces of five seconds, a moment one or more of them in a row. The ranking is inside one video: it says
+nothing of finding the video.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mmpt.evaluators.base import Measure, Metric, Protocol
+from mmpt.utils.registry import register
+
+PIECES = 6
+PIECE = 5  # seconds
+Moment = tuple[int, int]  # first and last piece
+MOMENTS: tuple[Moment, ...] = (
+    *((piece, piece) for piece in range(PIECES)),
+    *((first, last) for first in range(PIECES) for last in range(first + 1, PIECES)),
+)
+JUDGES = 3  # annotators that count, of those who marked a moment: those who agree best
+
+
+@dataclass(frozen=True, eq=False)
+class MomentAnswers:
+    """A ranking of moments for each sentence.
+
+    Attributes:
+        rankings: for each sentence its video's moments, the best first.
+        truths: for each sentence the moments that annotators marked.
+        ids: of the videos.
+    """
+
+    rankings: Sequence[Sequence[Moment]]
+    truths: Sequence[Sequence[Moment]]
+    ids: tuple[str, ...] = ()
+
+
+@register("metric")
+class DiDeMoMetric(Metric):
+    """rank@1, rank@5 and the mean overlap of the best moment (Hendricks et al., ICCV 2017, section 5).
+
+    A moment that an annotator marked and that the video is too short for has no rank: the original leaves it out, and
+    the fixed protocol puts it behind the last.
+    """
+
+    def compute(self, answers: MomentAnswers, protocol: Protocol = "fixed") -> dict[str, Measure]:
+        """Compute the measures.
+
+        Args:
+            answers: the rankings.
+            protocol: how moments that are not ranked count.
+
+        Returns:
+            `rank1`, `rank5` and `miou`.
+        """
+        ranks = np.array([_rank(r, t, protocol) for r, t in zip(answers.rankings, answers.truths, strict=True)])
+        overlaps = [_best_overlap(r[0], t) for r, t in zip(answers.rankings, answers.truths, strict=True)]
+        return {"rank1": Measure.of(ranks <= 1), "rank5": Measure.of(ranks <= 5), "miou": Measure.of(overlaps)}
+
+    def baselines(self, answers: MomentAnswers) -> dict[str, dict[str, float]]:
+        """Compute what one gets by chance, and with one order of the moments for all videos.
+
+        Args:
+            answers: the moments that each video has, and the truths.
+
+        Returns:
+            `chance`, `always the first piece` and `most frequent moments first` (counted on these very truths).
+        """
+        rng = np.random.default_rng(0)
+        orders = {"chance": [[r[i] for i in rng.permutation(len(r))] for r in answers.rankings]}
+        counted = dict.fromkeys(MOMENTS, 0)
+        for truth in answers.truths:
+            for moment in truth:
+                counted[tuple(moment)] = counted.get(tuple(moment), 0) + 1
+        popular = sorted(MOMENTS, key=lambda moment: -counted[moment])
+        there = [{tuple(moment) for moment in ranking} for ranking in answers.rankings]
+        orders["always the first piece"] = [[m for m in MOMENTS if m in known] for known in there]
+        orders["most frequent moments first"] = [[m for m in popular if m in known] for known in there]
+        return {name: self._values(order, answers.truths) for name, order in orders.items()}
+
+    def _values(self, rankings: Sequence[Sequence[Moment]], truths: Sequence[Sequence[Moment]]) -> dict[str, float]:
+        return {name: measure.value for name, measure in self.compute(MomentAnswers(rankings, truths)).items()}
+
+
+def rank_moments(seconds: np.ndarray, real: np.ndarray, text: np.ndarray, protocol: Protocol = "fixed") -> list[Moment]:
+    """Rank the moments of a video.
+
+    Args:
+        seconds: float (V, D), the states of the video's seconds; at least 30 rows, those that are not real included.
+        real: bool (V,), whether there is such a second.
+        text: float (D,), the sentence.
+        protocol: the fixed one takes the mean over the real seconds of a moment, the original over all of them.
+
+    Returns:
+        The moments that have a real second, the best first.
+    """
+    scores = seconds.astype(np.float64) @ text.astype(np.float64)  # the mean of dot products is that of the mean
+    weights = real.astype(np.float64) if protocol == "fixed" else np.ones(len(real))
+    ranked = []
+    for first, last in MOMENTS:
+        part = slice(first * PIECE, (last + 1) * PIECE)
+        if real[part].any():
+            ranked.append((float(np.average(scores[part], weights=weights[part])), (first, last)))
+    return [moment for _, moment in sorted(ranked, key=lambda pair: -pair[0])]
+
+
+def _rank(ranking: Sequence[Moment], truth: Sequence[Moment], protocol: Protocol) -> float:
+    """The mean rank, from 1 on, of the annotators' moments that stand highest."""
+    places = {tuple(moment): place for place, moment in enumerate(ranking, 1)}
+    ranks = [places[tuple(moment)] for moment in truth if tuple(moment) in places]
+    if protocol == "fixed":
+        ranks += [len(MOMENTS) + 1] * (len(truth) - len(ranks))
+    return float(np.mean(sorted(ranks)[:JUDGES])) if ranks else float("inf")
+
+
+def _best_overlap(moment: Moment, truth: Sequence[Moment]) -> float:
+    """The mean overlap with the annotators' moments that overlap most, in pieces, ends included."""
+    overlaps = []
+    for first, last in truth:
+        common = min(moment[1], last) - max(moment[0], first) + 1
+        union = max(moment[1], last) - min(moment[0], first) + 1
+        overlaps.append(max(0, common) / union)
+    return float(np.mean(sorted(overlaps)[-JUDGES:]))

@@ -1,0 +1,188 @@
+"""Step localisation (CrossTask): one second for each step of a task, in the task's order.
+
+Shapes: T seconds, K steps.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mmpt.evaluators.base import Measure, Metric, Protocol
+from mmpt.utils.registry import register
+from mmpt.video.windows import merge
+
+
+@dataclass(frozen=True, eq=False)
+class StepVideo:
+    """The steps of one video.
+
+    Attributes:
+        task: of the video.
+        video: its id.
+        found: bool (T, K), True at the second that a step was put at.
+        true: bool (T, K), True where the step happens; None where nobody marked it.
+    """
+
+    task: str
+    video: str
+    found: np.ndarray
+    true: np.ndarray | None
+
+
+@register("metric")
+class CrossTaskMetric(Metric):
+    """Recall: the part of the steps that happen whose second lies inside (Zhukov et al., CVPR 2019, section 5), for
+    each task, and the mean over tasks."""
+
+    def compute(self, answers: list[StepVideo], protocol: Protocol = "fixed") -> dict[str, Measure]:
+        """Compute the measures.
+
+        Args:
+            answers: the videos.
+            protocol: both are the same here.
+
+        Returns:
+            `recall`, and one for each task under its id.
+        """
+        marked = [video for video in answers if video.true is not None]
+        tasks = list(dict.fromkeys(video.task for video in marked))
+        rows = np.array([[tasks.index(video.task), *_hits(video.found, video.true)] for video in marked])
+        each = {task: Measure.of(rows[rows[:, 0] == number, 1:], "ratio") for number, task in enumerate(tasks)}
+        return {**each, "recall": Measure.of(rows, "mean_of_ratios")}
+
+    def baselines(self, answers: list[StepVideo]) -> dict[str, dict[str, float]]:
+        """Compute what one gets with the steps spread evenly, and at random in the right order.
+
+        Args:
+            answers: only the truth is read.
+
+        Returns:
+            `uniform` and `random order-keeping`.
+        """
+        rng = np.random.default_rng(0)
+        placed = {
+            "uniform": lambda t, k: ((np.arange(k) + 0.5) * t / k).astype(int),
+            "random order-keeping": lambda t, k: np.sort(rng.integers(t, size=k)),
+        }
+        result = {}
+        for name, place in placed.items():
+            videos = [StepVideo(v.task, v.video, _at(place(*v.found.shape), *v.found.shape), v.true) for v in answers]
+            result[name] = {key: measure.value for key, measure in self.compute(videos).items()}
+        return result
+
+
+def align(cost: np.ndarray, protocol: Protocol = "fixed") -> np.ndarray:
+    """Put each step at one second, in order, at the least total cost; other seconds cost nothing.
+
+    The original's programme walks over seconds with a state for each step and each gap. Since a step takes exactly one
+    second and a gap is free, it is enough to walk over steps: the cheapest way to have step k at second t is the cost
+    there and the cheapest way to have step k - 1 anywhere before. Among equally cheap ways the original's is taken.
+
+    Args:
+        cost: float (T, K), T >= K.
+        protocol: with as many seconds as steps there is one way only. The original takes it when its cost is not above
+            0, and places nothing otherwise: it compares with a state that cannot be reached and counts as 0.
+
+    Returns:
+        bool (T, K), one True in each column.
+
+    Raises:
+        ValueError: there are fewer seconds than steps.
+    """
+    seconds, steps = cost.shape
+    if seconds < steps:
+        raise ValueError(f"{steps} steps cannot be put in order into {seconds} seconds, one each")
+    cost = np.asarray(cost, np.float64)
+    came = np.empty((steps, seconds), np.int64)  # the second of the step before
+    total = cost[:, 0]  # of the cheapest way to have step k at each second; the first k are out of reach
+    for step in range(1, steps):
+        total = np.where(np.arange(seconds) < step - 1, np.inf, total)
+        lowest = np.minimum.accumulate(total)
+        # the original stays where it is unless something is cheaper, so the earliest of equal ones stands
+        falls = np.r_[True, total[1:] < lowest[:-1]]
+        earliest = np.maximum.accumulate(np.where(falls, np.arange(seconds), 0))
+        came[step, 1:] = earliest[:-1]
+        total = np.r_[np.inf, lowest[:-1] + cost[1:, step]]
+    total[: steps - 1] = np.inf
+    if protocol == "paper" and seconds == steps and total[-1] > 0:
+        return np.zeros(cost.shape, bool)
+    last = seconds - 1  # taken unless an earlier one is cheaper
+    at = last if total[last] <= total[:last].min(initial=np.inf) else int(total[:last].argmin())
+    places = np.empty(steps, np.int64)
+    for step in reversed(range(steps)):
+        places[step] = at
+        at = came[step, at]
+    return _at(places, seconds, steps)
+
+
+def align_with_gap_cost(cost: np.ndarray, gap: float) -> np.ndarray:
+    """Put each step at one or more seconds in a row, in order, where seconds of no step cost something too.
+
+    Args:
+        cost: float (T, K), T >= K.
+        gap: of a second without a step.
+
+    Returns:
+        bool (T, K).
+
+    Raises:
+        ValueError: there are fewer seconds than steps.
+    """
+    seconds, steps = cost.shape
+    if seconds < steps:
+        raise ValueError(f"{steps} steps cannot be put in order into {seconds} seconds")
+    # states: gap, step 0, gap, step 1, ... gap
+    here = np.full((seconds, 2 * steps + 1), gap)
+    here[:, 1::2] = cost
+    total = np.full(2 * steps + 1, np.inf)
+    total[:2] = here[0, :2]
+    back = np.zeros(here.shape, np.int64)  # how many states the way steps forward: 0, 1 or, from step to step, 2
+    for second in range(1, seconds):
+        ways = np.full((3, len(total)), np.inf)
+        ways[0], ways[1, 1:], ways[2, 3::2] = total, total[:-1], total[1:-2:2]
+        back[second] = ways.argmin(axis=0)  # the first of equally cheap ones
+        total = ways.min(axis=0) + here[second]
+    state = len(total) - 1 if total[-1] < total[-2] else len(total) - 2
+    found = np.zeros((seconds, steps), bool)
+    for second in reversed(range(seconds)):
+        if state % 2:
+            found[second, state // 2] = True
+        state -= back[second, state]
+    return found
+
+
+def merge_and_align(
+    logits: np.ndarray, windows: Sequence[tuple[int, int]], seconds: int, protocol: Protocol = "fixed"
+) -> np.ndarray:
+    """Put the steps of a task at seconds, by what a model says of windows.
+
+    Args:
+        logits: float (seconds of all windows one after the other, K).
+        windows: (first second, second after the last) of each.
+        seconds: of the video.
+        protocol: as for `align`.
+
+    Returns:
+        bool (T, K).
+
+    Raises:
+        ValueError: there are fewer seconds than steps.
+    """
+    bounds = np.cumsum([end - start for start, end in windows])[:-1]
+    scores = merge(np.split(logits, bounds), windows, seconds)  # (T, K)
+    highest = scores.max(axis=1, keepdims=True)
+    logs = scores - highest - np.log(np.exp(scores - highest).sum(axis=1, keepdims=True))  # log softmax over steps
+    return align(-logs, protocol)
+
+
+def _at(places: np.ndarray, seconds: int, steps: int) -> np.ndarray:
+    found = np.zeros((seconds, steps), bool)
+    found[places, np.arange(steps)] = True
+    return found
+
+
+def _hits(found: np.ndarray, true: np.ndarray | None) -> tuple[float, float]:
+    """How many steps were put where they happen, and how many happen."""
+    assert true is not None
+    return float((found & true).any(axis=0).sum()), float(true.any(axis=0).sum())

@@ -1,0 +1,155 @@
+"""The mended forms of the metrics, their trivial baselines, and their intervals."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from mmpt.evaluators.actions import ActionAnswers, ActionRecognitionMetric
+from mmpt.evaluators.base import Measure, interval
+from mmpt.evaluators.moments import MOMENTS, DiDeMoMetric, MomentAnswers, rank_moments
+from mmpt.evaluators.qa import ChoiceAnswers, QAMetric
+from mmpt.evaluators.retrieval import RetrievalAnswers, RetrievalMetric, ScoredAnswers
+from mmpt.evaluators.segmentation import (
+    COINActionSegmentationMetric,
+    LabelledVideo,
+    largest_similarity,
+    matched_segments,
+    segments,
+)
+from mmpt.evaluators.steps import CrossTaskMetric, StepVideo, align
+
+
+def _values(measures: dict[str, Measure]) -> dict[str, float]:
+    return {name: measure.value for name, measure in measures.items()}
+
+
+def test_equal_scores_are_at_chance_and_not_above() -> None:
+    answers = ScoredAnswers(np.zeros((40, 40)))
+    metric = RetrievalMetric()
+    assert _values(metric.compute(answers)) == pytest.approx(metric.baselines(answers)["chance"])
+    assert metric.compute(answers, "paper")["R1"].value == pytest.approx(1 / 40)  # the original, over 1,600 places
+
+
+def test_both_protocols_agree_where_nothing_is_tied() -> None:
+    answers = ScoredAnswers(np.random.default_rng(0).normal(size=(60, 60)))
+    assert _values(RetrievalMetric().compute(answers)) == _values(RetrievalMetric().compute(answers, "paper"))
+
+
+def test_vectors_give_what_their_scores_give_in_chunks() -> None:
+    rng = np.random.default_rng(0)
+    texts, videos = rng.normal(size=(2, 2100, 4)).astype(np.float32)
+    ours = RetrievalMetric().compute(RetrievalAnswers(texts, videos))
+    assert _values(ours) == _values(RetrievalMetric().compute(ScoredAnswers(texts @ videos.T)))
+
+
+def test_baselines_of_choices() -> None:
+    answers = ChoiceAnswers(np.array([0, 1, 2, 0]), np.array([3, 3, 3, 0]))
+    assert QAMetric().baselines(answers) == {"chance": {"acc": 0.2}, "most frequent place": {"acc": 0.75}}
+
+
+def test_a_moment_that_was_not_ranked_counts_in_the_mended_form_only() -> None:
+    answers = MomentAnswers([[(0, 0), (1, 1)]], [[(0, 0), (5, 5), (5, 5), (5, 5)]])
+    assert DiDeMoMetric().compute(answers, "paper")["rank1"].value == 1
+    assert _values(DiDeMoMetric().compute(answers)) == pytest.approx({"rank1": 0, "rank5": 0, "miou": 1 / 3})
+
+
+def test_padding_counts_in_the_papers_ranking_only() -> None:
+    seconds = np.zeros((32, 2), np.float32)
+    seconds[:6, 0] = 1.0  # six real seconds: the second piece has one real second of five
+    real = np.arange(32) < 6
+    text = np.array([1.0, 0.0], np.float32)
+    assert rank_moments(seconds, real, text, "paper")[0] == (0, 0)
+    scored = rank_moments(seconds, real, text)
+    assert len(scored) == 11 and (2, 2) not in scored  # nothing is ranked that has no real second
+    seconds[5, 0] = 2.0
+    assert rank_moments(seconds, real, text)[0] == (1, 1)
+    assert rank_moments(seconds, real, text, "paper")[0] == (0, 0)
+
+
+def test_baselines_of_moments_rank_what_the_video_has() -> None:
+    answers = MomentAnswers([list(MOMENTS)[:6]] * 50, [[(0, 0)] * 4] * 50)
+    baselines = DiDeMoMetric().baselines(answers)
+    assert baselines["always the first piece"]["rank1"] == baselines["most frequent moments first"]["rank1"] == 1
+    assert 0 < baselines["chance"]["rank1"] < 0.5
+
+
+@pytest.mark.parametrize(("seconds", "steps"), [(5, 2), (6, 3), (7, 4), (4, 4), (5, 1)])
+def test_steps_are_aligned_at_the_least_cost(seconds: int, steps: int) -> None:
+    rng = np.random.default_rng(seconds * 10 + steps)
+    for _ in range(50):
+        cost = rng.normal(size=(seconds, steps))
+        found = align(cost)
+        places = found.argmax(axis=0)
+        assert found.sum() == steps and (np.diff(places) > 0).all()
+        ways = itertools.combinations(range(seconds), steps)
+        least = min(sum(cost[t, k] for k, t in enumerate(way)) for way in ways)
+        assert cost[places, np.arange(steps)].sum() == pytest.approx(least)
+
+
+def test_more_steps_than_seconds_are_told() -> None:
+    with pytest.raises(ValueError, match="3 steps cannot be put in order into 2 seconds"):
+        align(np.zeros((2, 3)))
+
+
+def test_baselines_of_steps() -> None:
+    true = np.zeros((10, 2), bool)
+    true[2, 0] = true[7, 1] = True
+    answers = [StepVideo("1", "a", true, true), StepVideo("1", "b", true, None)]
+    assert _values(CrossTaskMetric().compute(answers)) == {"1": 1.0, "recall": 1.0}
+    assert CrossTaskMetric().baselines(answers)["uniform"]["recall"] == 1.0
+
+
+def test_segments_and_their_matches() -> None:
+    labels = np.array([0, 2, 2, 0, 3, 3, 3, 2])
+    assert segments(labels) == [(2, 1, 3), (3, 4, 7), (2, 7, 8)]
+    assert segments(np.zeros(4, int)) == segments(np.zeros(0, int)) == []
+    assert matched_segments(labels, labels, 0.5) == (3, 3, 3)
+    found = np.array([2, 2, 0, 0, 3, 0, 3, 0])
+    assert matched_segments(found, labels, 0.1) == (2, 3, 3)  # each is found once: the second 3 is one too many
+    assert matched_segments(found, labels, 0.5) == (0, 3, 3)
+
+
+def test_what_all_background_hides_is_told() -> None:
+    true = np.array([0, 0, 0, 4, 4, 0, 5, 0])
+    nothing = [LabelledVideo("a", np.zeros_like(true), true)]
+    measures = _values(COINActionSegmentationMetric().compute(nothing))
+    assert measures == {"frame_acc": 0.625, "foreground_acc": 0, "F1@10": 0, "F1@25": 0, "F1@50": 0}
+    baselines = COINActionSegmentationMetric().baselines(nothing)
+    assert baselines["all background"]["frame_acc"] == 0.625
+    assert baselines["most frequent label"]["foreground_acc"] == pytest.approx(2 / 3)
+    assert list(COINActionSegmentationMetric().compute(nothing, "paper")) == ["frame_acc"]
+
+
+def test_labels_of_one_text_count_once_in_the_threshold() -> None:
+    vectors = np.array([[3.0, 0.0], [3.0, 0.0], [1.0, 1.0]], np.float32)
+    assert largest_similarity(vectors) == 9
+    assert largest_similarity(vectors, ["stir", "stir", "pour"]) == 3
+
+
+def test_actions_are_judged_on_each_splits_test_part() -> None:
+    scores = np.eye(4)[[0, 1, 2, 0]]
+    answers = ActionAnswers(scores, np.arange(4), np.array([[2, 2, 1, 1], [1, 1, 2, 2], [0, 0, 0, 2]]))
+    measures = _values(ActionRecognitionMetric().compute(answers))
+    assert [measures[f"acc_split{n}"] for n in (1, 2, 3)] == [1, 0.5, 0]
+    assert measures["acc"] == 1 and measures["acc_mean"] == 0.5
+    assert ActionRecognitionMetric().baselines(answers) == {
+        "chance": {"acc": 0.25},
+        "most frequent action": {"acc": 0.5},
+    }
+
+
+def test_an_interval_holds_the_truth_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    held = 0
+    for run in range(200):
+        low, high = interval(Measure.of(rng.random(100) < 0.3), seed=run, draws=300)
+        held += low <= 0.3 <= high
+    assert 175 <= held <= 200  # 95 % of 200, and what chance allows around it
+
+
+def test_intervals_resample_whole_examples() -> None:
+    assert interval(Measure.of(np.ones(50))) == (1.0, 1.0)
+    assert all(np.isnan(interval(Measure.of(np.zeros(0)))))
+    low, high = interval(Measure.of([(1, 0, 2), (1, 2, 2), (2, 1, 1)], "mean_of_ratios"))
+    assert 0 <= low < high <= 1
