@@ -14,12 +14,11 @@ from mmpt.processors.aligner import Aligner
 from mmpt.text.tokenizer import load_tokenizer, special_ids
 from mmpt.utils.places import locate
 from mmpt.utils.published import command_for
-from mmpt.video.backbones.s3d import S3D, S3D_FPS, load_s3d
+from mmpt.video.backbones.s3d import S3D, S3D_FPS, S3D_WEIGHTS, load_s3d
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-S3D_WEIGHTS = "pretrained_models/s3d_howto100m.pth"
 S3D_WORDS = "pretrained_models/s3d_dict.npy"
 BEST = "checkpoint_best.pt"
 

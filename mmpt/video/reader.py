@@ -12,7 +12,7 @@ integer halves of what is left over.
 import itertools
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -60,6 +60,7 @@ def read_frames(
     *,
     strict: bool = False,
     chunk_seconds: float = 1,
+    on_damage: Callable[[str], None] | None = None,
 ) -> Iterator[np.ndarray]:
     """Read a video as a stream of small square frames.
 
@@ -74,6 +75,7 @@ def read_frames(
         end: second to stop before; to the video's end by default.
         strict: raise where part of the video cannot be decoded, instead of warning after the readable seconds.
         chunk_seconds: length of a chunk, in seconds.
+        on_damage: told what could not be decoded, in place of the warning: threads share what becomes of warnings.
 
     Returns:
         An iterator over chunks (T, size, size, 3) of uint8 in the order red, green, blue; T = round(fps *
@@ -95,7 +97,7 @@ def read_frames(
     first = _place(start or 0.0, rate)
     stop = None if end is None or math.isinf(end) else _place(end, rate)
     length = max(1, round(rate * Fraction(chunk_seconds)))
-    return _chunks(path, rate, size, first, stop, strict, length)
+    return _chunks(path, rate, size, first, stop, strict, length, on_damage or _warn)
 
 
 def read_seconds(
@@ -105,6 +107,7 @@ def read_seconds(
     start: float | None = None,
     end: float | None = None,
     strict: bool = False,
+    on_damage: Callable[[str], None] | None = None,
 ) -> Iterator[np.ndarray]:
     """Read a video second by second, every started second whole.
 
@@ -115,6 +118,7 @@ def read_seconds(
         start: first second to read; from the beginning by default.
         end: second to stop before; to the video's end by default.
         strict: raise where part of the video cannot be decoded, instead of warning after the readable seconds.
+        on_damage: told what could not be decoded, in place of the warning.
 
     Returns:
         An iterator over blocks (fps, size, size, 3) of uint8, one for each started second after `start`; the last is
@@ -127,7 +131,7 @@ def read_seconds(
     """
     if fps != int(fps):
         raise ValueError(f"fps is {fps}; seconds of equal length need a whole number of frames per second")
-    frames = read_frames(path, int(fps), size, start, end, strict=strict)
+    frames = read_frames(path, int(fps), size, start, end, strict=strict, on_damage=on_damage)
     return (_fill_up(chunk, int(fps)) for chunk in frames)
 
 
@@ -167,7 +171,14 @@ def _check_numbers(fps: float, size: int, start: float | None, end: float | None
 
 
 def _chunks(
-    path: Path, rate: Fraction, size: int, first: int, stop: int | None, strict: bool, length: int
+    path: Path,
+    rate: Fraction,
+    size: int,
+    first: int,
+    stop: int | None,
+    strict: bool,
+    length: int,
+    on_damage: Callable[[str], None],
 ) -> Iterator[np.ndarray]:
     damage = DamageLog(path, float(first / rate))
     shrink = Shrinker(size)
@@ -188,7 +199,11 @@ def _chunks(
     if filled:
         yield chunk[:filled]
     if damage:
-        warnings.warn(damage.message(float((first + given) / rate)), VideoDamageWarning, stacklevel=2)
+        on_damage(damage.message(float((first + given) / rate)))
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, VideoDamageWarning, stacklevel=3)
 
 
 def _shown(path: Path, rate: Fraction, first: int, stop: int | None, damage: DamageLog) -> Iterator[tuple]:

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from mmpt.utils.content import remembered_hash
+from mmpt.utils.places import locate
 from mmpt.utils.registry import register
 from mmpt.video.backbones.s3d_inference import S3DInference
 from mmpt.video.backbones.s3d_model import S3D, S3DConfig, S3DOutput
@@ -30,6 +31,8 @@ COUNTER = "num_batches_tracked"
 CODE = 2  # raise it whenever this package's S3D gives other numbers for the same weights and frames
 S3D_FPS = 30  # frames per second; HowTo100M S3D as VideoCLIP and VLM use it
 S3D_SIZE = 224  # pixels
+S3D_DIM = 512  # numbers; of the published weights
+S3D_WEIGHTS = "pretrained_models/s3d_howto100m.pth"  # their documented place
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 DEFAULT_PRECISION = "fp32"  # the fastest that keeps rankings: python -m benchmarks.precision
 RUNTIMES = ("torch", "openvino")
@@ -43,7 +46,8 @@ class S3DBackbone:
     Weights are read at the first call, not before.
 
     Args:
-        weights: s3d_howto100m.pth, a folder that `S3D.save_pretrained` wrote, or a model.
+        weights: s3d_howto100m.pth, a folder that `S3D.save_pretrained` wrote, or a model; by default the published
+            file at its documented place.
         precision: ``"fp32"``, the default, or ``"bf16"``: about twice as fast, and not quite the same rankings (see
             docs/benchmarks.md).
         runtime: ``"torch"``, or ``"openvino"`` (a CPU only).
@@ -57,10 +61,11 @@ class S3DBackbone:
     name = "s3d"
     fps = S3D_FPS
     size = S3D_SIZE
+    published_dim = S3D_DIM
 
     def __init__(
         self,
-        weights: str | os.PathLike[str] | S3D,
+        weights: str | os.PathLike[str] | S3D | None = None,
         *,
         precision: str | None = None,
         runtime: str = "torch",
@@ -76,7 +81,7 @@ class S3DBackbone:
         if runtime == "openvino" and self.device.type != "cpu":
             raise ValueError(f"the openvino runtime is for a CPU and the device is {self.device}; use runtime 'torch'")
         self.runtime = runtime
-        self.weights = weights
+        self.weights = locate(S3D_WEIGHTS) if weights is None else weights
         self.config = config
 
     @property
