@@ -70,10 +70,7 @@ class DiDeMoMetric(Metric):
         """
         rng = np.random.default_rng(0)
         orders = {"chance": [[r[i] for i in rng.permutation(len(r))] for r in answers.rankings]}
-        counted = dict.fromkeys(MOMENTS, 0)
-        for truth in answers.truths:
-            for moment in truth:
-                counted[tuple(moment)] = counted.get(tuple(moment), 0) + 1
+        counted = Counter(tuple(moment) for truth in answers.truths for moment in truth)
         popular = sorted(MOMENTS, key=lambda moment: -counted[moment])
         there = [{tuple(moment) for moment in ranking} for ranking in answers.rankings]
         orders["always the first piece"] = [[m for m in MOMENTS if m in known] for known in there]
