@@ -4,6 +4,7 @@ A video is six pieces of five seconds, a moment one or more of them in a row. Th
 nothing of finding the video.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
