@@ -16,8 +16,11 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from mmpt.utils.files import atomic_path
+from mmpt.utils.npyfile import Header, raw_bytes, read_array, read_header
 
 FORMAT = "mmpt-feature-1"
+BUFFER = 1 << 16  # bytes read at a time
+_MAGNITUDE, _INFINITY = np.uint16(0x7FFF), 0x7C00  # bits of a float16
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +51,9 @@ def write_features(path: str | os.PathLike[str], array: np.ndarray, about: Mappi
     """
     with np.errstate(over="ignore"):
         half = np.ascontiguousarray(array, dtype=np.float16)
-    _check(half, Path(path), width=None)
-    told = {"format": FORMAT, **about, "crc32": zlib.crc32(half.tobytes())}
+    _check_shape(half, Path(path), width=None)
+    _check_finite(half, Path(path))
+    told = {"format": FORMAT, **about, "crc32": zlib.crc32(raw_bytes(half))}
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.save(file, half, allow_pickle=False)
         np.save(file, np.frombuffer(json.dumps(told).encode(), np.uint8), allow_pickle=False)
@@ -74,27 +78,14 @@ def read_features(
         ValueError: it is damaged or cut off, has another shape or width, or holds NaN or infinity.
     """
     file = Path(path)
-    if not file.is_file():
-        raise FileNotFoundError(f"there is no feature file {file}; make it with `mmpt extract VIDEO -o {file.parent}`")
-    with file.open("rb") as opened:
-        try:
-            header = _header(opened)
-            start = opened.tell()
-            size = int(np.prod(header[0])) * header[2].itemsize
-            if file.stat().st_size < start + size:
-                raise ValueError(f"it holds {file.stat().st_size - start:,} bytes of the {size:,} that it announces")
-            opened.seek(start + size)
-            about = _about(opened)
-            opened.seek(0)
-            array = _map(file, header, start) if mmap else np.load(opened, allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
-            raise ValueError(f"{file} is not a whole feature file ({error}); extract it again") from error
-    if mmap or not verify:
-        _check_shape(array, file, width)
-        return FeatureFile(array, about)
-    _check(array, file, width)
-    if "crc32" in about and zlib.crc32(np.ascontiguousarray(array).tobytes()) != about["crc32"]:
-        raise ValueError(f"{file} does not match its checksum; extract it again")
+    header, about, array = _read(file, load=not mmap)
+    if array is None:
+        array = _map(file, header)
+    _check_shape(array, file, width)
+    if verify and not mmap:
+        _check_finite(array, file)
+        if "crc32" in about and zlib.crc32(raw_bytes(array)) != about["crc32"]:
+            raise ValueError(f"{file} does not match its checksum; extract it again")
     return FeatureFile(array, about)
 
 
@@ -111,37 +102,50 @@ def read_about(path: str | os.PathLike[str]) -> Mapping[str, Any]:
         FileNotFoundError: there is no such file.
         ValueError: it is damaged or cut off.
     """
-    return read_features(path, mmap=True).about
+    return _read(Path(path), load=False)[1]
 
 
-def _header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
-    version = np.lib.format.read_magic(file)
-    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
-    if read is None:
-        raise ValueError(f"its format is {version}")
-    shape, fortran, dtype = read(file)
-    if dtype.hasobject:
-        raise ValueError("it holds Python objects, which are never unpickled")
-    return shape, fortran, dtype
+def _read(file: Path, *, load: bool) -> tuple[Header, Mapping[str, Any], np.ndarray | None]:
+    """Read a file's head, its JSON text, and its numbers where they are wanted."""
+    try:
+        opened = file.open("rb", buffering=BUFFER)
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise FileNotFoundError(
+            f"there is no feature file {file}; make it with `mmpt extract VIDEO -o {file.parent}`"
+        ) from error
+    with opened:
+        try:
+            header = read_header(opened)
+            got = os.fstat(opened.fileno()).st_size - header.start
+            if got < header.size:
+                raise ValueError(f"it holds {got:,} bytes of the {header.size:,} that it announces")
+            array = read_array(opened, header) if load else None
+            if not load:
+                opened.seek(header.size, os.SEEK_CUR)
+            about = _about(opened) if got > header.size else {}
+        except (ValueError, EOFError) as error:
+            raise ValueError(f"{file} is not a whole feature file ({error}); extract it again") from error
+    return header, about, array
 
 
-def _map(file: Path, header: tuple[tuple[int, ...], bool, np.dtype], start: int) -> np.ndarray:
-    shape, fortran, dtype = header
-    if not np.prod(shape):
-        return np.empty(shape, dtype)
-    return np.memmap(file, dtype, "r", offset=start, shape=shape, order="F" if fortran else "C")
+def _map(file: Path, header: Header) -> np.ndarray:
+    if not header.size:
+        return np.empty(header.shape, header.dtype)
+    order = "F" if header.fortran else "C"
+    return np.memmap(file, header.dtype, "r", offset=header.start, shape=header.shape, order=order).view(np.ndarray)
 
 
 def _about(file: BinaryIO) -> Mapping[str, Any]:
-    if not file.peek(1):  # pyright: ignore[reportAttributeAccessIssue]
-        return {}
-    told = json.loads(np.load(file, allow_pickle=False).tobytes())
+    told = json.loads(read_array(file, read_header(file)).tobytes())
     return told if isinstance(told, dict) else {}
 
 
-def _check(array: np.ndarray, file: Path, width: int | None) -> None:
-    _check_shape(array, file, width)
-    if not np.isfinite(array).all():
+def _check_finite(array: np.ndarray, file: Path) -> None:
+    if array.dtype == np.float16:  # ten times as fast as isfinite: the exponent of NaN and infinity is all ones
+        whole = not array.size or int((array.view(np.uint16) & _MAGNITUDE).max()) < _INFINITY
+    else:
+        whole = bool(np.isfinite(array).all())
+    if not whole:
         second = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
         raise ValueError(f"{file}: the features of second {second} hold NaN or infinity; extract the video again")
 

@@ -118,3 +118,15 @@ def open_array(path: Path, *, mmap: bool) -> np.ndarray:
         order = "F" if header.fortran else "C"
         mapped = np.memmap(file, header.dtype, "r", offset=header.start, shape=header.shape, order=order)
         return mapped.view(np.ndarray)
+
+
+def raw_bytes(array: np.ndarray) -> memoryview:
+    """Give the bytes of an array, without a copy where it lies in one piece, row after row.
+
+    Args:
+        array: of any dtype and shape.
+
+    Returns:
+        uint8 (bytes,).
+    """
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mmpt.utils.files import atomic_path
+from mmpt.utils.npyfile import raw_bytes
 
 FORMAT = "mmpt-shard-1"
 EDGE = 1 << 16  # bytes at either end of the rows that are compared whenever a shard is opened
@@ -129,8 +130,3 @@ def edges_hash(raw: memoryview | bytes) -> str:
     digest = hashlib.sha256(raw[:EDGE])
     digest.update(raw[-EDGE:])
     return digest.hexdigest()
-
-
-def raw_bytes(data: np.ndarray) -> memoryview:
-    """Give the bytes of an array, without a copy where it lies in one piece."""
-    return np.ascontiguousarray(data).reshape(-1).view(np.uint8).data
