@@ -4,6 +4,7 @@
 hash of the video's bytes and all that the numbers depend on; a renamed or copied video is found, a changed one is not.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -11,11 +12,9 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -24,6 +23,7 @@ from mmpt.utils.files import atomic_path, cache_dir
 from mmpt.video.backbones.base import Backbone
 from mmpt.video.errors import VideoDamageWarning, VideoError, check_file
 from mmpt.video.reader import read_seconds
+from mmpt.video.streaming import Rows, stream
 
 FORMAT = "mmpt-features-1"
 NAME = "{video}"  # stands for the path in what is kept: the same bytes may lie elsewhere next time
@@ -71,7 +71,7 @@ def extract(
 ) -> Features:
     """Compute the features of a video.
 
-    The video is read a few seconds at a time and never held.
+    The video is read a few seconds at a time, while the backbone computes, and never held.
 
     Args:
         path: the video file.
@@ -138,46 +138,77 @@ def cached(
     return features
 
 
-def _extract(
-    file: Path, backbone: Backbone, l2_normalize: bool, strict: bool, on_progress: Progress | None
-) -> Features:
-    check_file(file)
-    source = remembered_hash(file)
-    damage: list[str] = []
-    seconds = _told(read_seconds(file, backbone.fps, backbone.size, strict=strict), damage)
-    rows: list[np.ndarray] = []
-    done = 0
-    while frames := list(islice(seconds, backbone.batch_seconds)):
-        vectors = backbone(np.stack(frames)).float()  # (n, fps, size, size, 3) uint8 -> (n, dim)
-        rows.append((F.normalize(vectors, dim=1) if l2_normalize else vectors).cpu().numpy())
-        done += len(frames)
-        if on_progress is not None:
-            on_progress(done)
+@dataclass(frozen=True)
+class VideoSource:
+    """A video file as a backbone reads it.
+
+    Args:
+        path: the file.
+        fps: frames per second.
+        size: side of the frames, in pixels.
+        strict: raise where part of it cannot be decoded.
+    """
+
+    path: Path
+    fps: int
+    size: int
+    strict: bool = False
+
+    def seconds(self, on_damage: Callable[[str], None]) -> Iterator[np.ndarray]:
+        """Read the file.
+
+        Args:
+            on_damage: told what could not be decoded.
+
+        Returns:
+            Its started seconds, (fps, size, size, 3) uint8 each.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            VideoError: it is not a video, or (strict) it is damaged.
+        """
+        return read_seconds(self.path, self.fps, self.size, strict=self.strict, on_damage=on_damage)
+
+
+def features_of(rows: Rows, backbone: Backbone, *, l2_normalize: bool, source: str) -> Features:
+    """Say what computed rows are.
+
+    Args:
+        rows: of one video, finished.
+        backbone: what computed them.
+        l2_normalize: whether they were scaled to unit length.
+        source: SHA-256 of the video file.
+
+    Returns:
+        The features, in float32.
+
+    Raises:
+        Exception: what kept the video from being read.
+    """
+    if rows.error is not None:
+        raise rows.error
     return Features(
-        array=np.concatenate(rows) if rows else np.empty((0, backbone.dim), np.float32),
+        array=rows.array(backbone.dim),
         backbone=backbone.name,
         version=backbone.version,
         precision=backbone.precision,
         l2_normalized=l2_normalize,
         source=source,
-        damage=tuple(damage),
+        damage=tuple(rows.damage),
     )
 
 
-def _told(seconds: Iterator[np.ndarray], damage: list[str]) -> Iterator[np.ndarray]:
-    """Pass seconds on, and note what the reader warns of."""
-    while True:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", VideoDamageWarning)
-            second = next(seconds, None)
-        for warning in caught:
-            if issubclass(warning.category, VideoDamageWarning):
-                damage.append(str(warning.message))
-            else:
-                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-        if second is None:
-            return
-        yield second
+def _extract(
+    file: Path, backbone: Backbone, l2_normalize: bool, strict: bool, on_progress: Progress | None
+) -> Features:
+    check_file(file)
+    source = remembered_hash(file)
+    video = VideoSource(file, backbone.fps, backbone.size, strict)
+    with contextlib.closing(stream([video], backbone, l2_normalize=l2_normalize)) as states:
+        for rows in states:
+            if on_progress is not None and not rows.finished:
+                on_progress(rows.done)
+    return features_of(rows, backbone, l2_normalize=l2_normalize, source=source)
 
 
 def _warn(features: Features) -> None:
