@@ -130,3 +130,19 @@ def raw_bytes(array: np.ndarray) -> memoryview:
         uint8 (bytes,).
     """
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
+def header_bytes(shape: tuple[int, ...], dtype: np.dtype) -> bytes:
+    """Make the header that numpy.save writes.
+
+    Args:
+        shape: of the array.
+        dtype: of its numbers.
+
+    Returns:
+        The bytes before the numbers. Their count does not depend on the first dimension: numpy leaves room for growth.
+    """
+    made = io.BytesIO()
+    about = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(made, about)
+    return made.getvalue()

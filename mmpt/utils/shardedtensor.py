@@ -6,19 +6,23 @@ files must be, so that a file that is cut off, damaged or another shard's is an 
 without it, such as published ones, are read too.
 """
 
+import contextlib
 import functools
+import hashlib
 import os
 import pickle
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from mmpt.utils.disk import SteadySync, disk_full_told
 from mmpt.utils.files import atomic_path
-from mmpt.utils.npyfile import open_array
+from mmpt.utils.npyfile import header_bytes, open_array, raw_bytes
 from mmpt.utils.safepickle import read_pickle
-from mmpt.utils.shardindex import check_shard, read_index
+from mmpt.utils.shardindex import EDGE, ShardIndex, check_shard, edges_hash, index_path, read_index, shard_files
 
 try:
     import resource
@@ -102,7 +106,7 @@ class ShardedTensor:
         for path, array in zip(shard_files(prefix), (self.data, self.starts), strict=True):
             with atomic_path(path) as temporary, temporary.open("wb") as file:
                 np.save(file, np.ascontiguousarray(array), allow_pickle=False)
-        Path(f"{os.fspath(prefix)}_index.json").unlink(missing_ok=True)
+        index_path(prefix).unlink(missing_ok=True)
         forget()
 
     def __len__(self) -> int:
@@ -130,16 +134,123 @@ class ShardedTensor:
         return (self[index] for index in range(len(self)))
 
 
-def shard_files(prefix: str | os.PathLike[str]) -> tuple[Path, Path]:
-    """Name a shard's files.
+class ShardWriter:
+    """Writes one shard; to be used in a `with` block.
+
+    At the end of the block the index, the rows and the starts take their places, in this order, so that a shard whose
+    writer was killed in between does not match its index. After an exception nothing is left, and what was there
+    before is untouched.
 
     Args:
-        prefix: their common beginning.
+        prefix: the files' common beginning, such as `shards/train_0`.
+        dtype: of the stored rows.
+        row_shape: of one row, for example (512,); that of the first array by default.
+        about: what the rows are; goes into the index. It may be filled until the block ends.
+        inputs: goes into the index.
 
-    Returns:
-        Those of the rows and of the starts.
+    Attributes:
+        ids: of the arrays so far.
+        failures: goes into the index: what should be in the shard and is not.
+        rows: so far.
+
+    Raises:
+        DiskFullError: there is no room.
     """
-    return Path(f"{os.fspath(prefix)}_data.npy"), Path(f"{os.fspath(prefix)}_starts.npy")
+
+    def __init__(
+        self,
+        prefix: str | os.PathLike[str],
+        *,
+        dtype: Any = np.float16,
+        row_shape: tuple[int, ...] | None = None,
+        about: Mapping[str, Any] | None = None,
+        inputs: str = "",
+    ) -> None:
+        self.prefix = os.fspath(prefix)
+        self.about = dict(about or {})
+        self.ids: list[str] = []
+        self.failures: list[dict[str, str]] = []
+        self.rows = 0
+        self._dtype = np.dtype(dtype)
+        self._row_shape = row_shape
+        self._inputs = inputs
+        self._starts = [0]
+        self._digest = hashlib.sha256()
+        self._head, self._tail = b"", b""
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> "ShardWriter":
+        data_path, starts_path = shard_files(self.prefix)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(disk_full_told(data_path))
+            # The last that is entered takes its place first.
+            self._starts_path = stack.enter_context(atomic_path(starts_path))
+            self._data_path = stack.enter_context(atomic_path(data_path))
+            self._index_path = stack.enter_context(atomic_path(index_path(self.prefix)))
+            self._file: BinaryIO = stack.enter_context(self._data_path.open("wb"))
+            self._sync = stack.enter_context(SteadySync(self._file))
+            self._stack = stack.pop_all()
+        return self
+
+    def append(self, array: np.ndarray, name: str | None = None) -> None:
+        """Add an array.
+
+        Args:
+            array: (rows, ...); stored in the shard's dtype.
+            name: its id; all arrays of a shard have one, or none has.
+
+        Raises:
+            ValueError: its rows have another shape than those before.
+        """
+        if self._row_shape is None:
+            self._row_shape = array.shape[1:]
+        if array.shape[1:] != self._row_shape or not array.ndim:
+            raise ValueError(f"{array.shape} does not fit into {self.prefix}, whose rows have {self._row_shape}")
+        if len(self._starts) == 1:
+            self._file.write(header_bytes((0, *self._row_shape), self._dtype))  # its length stays
+        raw = raw_bytes(array.astype(self._dtype, copy=False))
+        self._file.write(raw)
+        self._digest.update(raw)
+        if len(self._head) < EDGE:
+            self._head += bytes(raw[: EDGE - len(self._head)])
+        self._tail = (self._tail + bytes(raw[-EDGE:]))[-EDGE:]
+        self._sync.wrote(len(raw))
+        self.rows += len(array)
+        self._starts.append(self.rows)
+        if name is not None:
+            self.ids.append(name)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        if error is not None:
+            self._stack.__exit__(kind, error, trace)
+            return
+        with self._stack:
+            self._finish()
+        forget()
+
+    def _finish(self) -> None:
+        if self._row_shape is None:
+            raise ValueError(f"{self.prefix}: a shard needs an array, or row_shape, to know the shape of its rows")
+        if self.ids and len(self.ids) != len(self._starts) - 1:
+            raise ValueError(f"{self.prefix}: {len(self.ids)} of {len(self._starts) - 1} arrays have an id")
+        shape, starts = (self.rows, *self._row_shape), np.array(self._starts, np.int64)
+        self._file.seek(0)
+        self._file.write(header_bytes(shape, self._dtype))
+        with self._starts_path.open("wb") as file:
+            np.save(file, starts, allow_pickle=False)
+        index = ShardIndex(
+            items=len(starts) - 1,
+            shape=shape,
+            dtype=self._dtype.str,
+            data_sha256=self._digest.hexdigest(),
+            edges_sha256=edges_hash(self._head + self._tail),
+            starts_sha256=hashlib.sha256(starts.tobytes()).hexdigest(),
+            ids=self.ids,
+            about=self.about,
+            inputs=self._inputs,
+            failures=self.failures,
+        )
+        index.write(self._index_path)
 
 
 def open_shard(prefix: str | os.PathLike[str], *, verify: bool = False) -> ShardedTensor:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from mmpt.utils.files import atomic_path
 from mmpt.utils.npyfile import raw_bytes
 
 FORMAT = "mmpt-shard-1"
@@ -46,6 +45,22 @@ class ShardIndex:
     inputs: str = ""
     failures: Sequence[Mapping[str, str]] = ()
 
+    def write(self, path: Path) -> None:
+        """Write it as JSON."""
+        path.write_text(json.dumps({"format": FORMAT, **asdict(self)}), encoding="utf-8")
+
+
+def shard_files(prefix: str | os.PathLike[str]) -> tuple[Path, Path]:
+    """Name a shard's files.
+
+    Args:
+        prefix: their common beginning.
+
+    Returns:
+        Those of the rows and of the starts.
+    """
+    return Path(f"{os.fspath(prefix)}_data.npy"), Path(f"{os.fspath(prefix)}_starts.npy")
+
 
 def index_path(prefix: str | os.PathLike[str]) -> Path:
     """Name a shard's index file."""
@@ -78,12 +93,6 @@ def read_index(prefix: str | os.PathLike[str]) -> ShardIndex | None:
         return ShardIndex(**{**told, "shape": tuple(told["shape"])})
     except (TypeError, KeyError) as error:
         raise ValueError(f"{path} is incomplete ({error}); write the shard again") from error
-
-
-def write_index(prefix: str | os.PathLike[str], index: ShardIndex) -> None:
-    """Write a shard's index: whole, or not at all."""
-    with atomic_path(index_path(prefix)) as temporary:
-        temporary.write_text(json.dumps({"format": FORMAT, **asdict(index)}), encoding="utf-8")
 
 
 def check_shard(prefix: str, index: ShardIndex, data: np.ndarray, starts: np.ndarray, *, everything: bool) -> None:
