@@ -17,6 +17,7 @@ COMMANDS = {  # command -> what it does, in one line; its file is mmpt/cli/<comm
     "score": "score videos against sentences, with the best moment's time code",
     "convert": "turn an original checkpoint into a safetensors folder, and back",
     "download": "fetch the published weights to the documented places",
+    "captions": "clean captions, and cut them into word pieces",
     "doctor": "say what is installed, what is missing and which command gets it",
     "demo": "score a short rendered clip with seeded random weights",
 }
@@ -80,8 +81,10 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     module.configure(command)
     _add_verbose(command, default=argparse.SUPPRESS)
     words = argv[place + 1 :]
-    # The parser that lets options stand anywhere forgets in its second round that "--" has ended them.
-    parse = command.parse_args if "--" in words else command.parse_intermixed_args
+    # The parser that lets options stand anywhere forgets in its second round that "--" has ended them, and knows no
+    # commands of a command.
+    plain = "--" in words or getattr(module, "SUBCOMMANDS", False)
+    parse = command.parse_args if plain else command.parse_intermixed_args
     args = parse(words, argparse.Namespace(verbose=before.verbose))
     args.run = module.run
     return args

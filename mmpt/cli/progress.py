@@ -4,7 +4,16 @@ import contextlib
 import math
 from collections.abc import Iterator
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from mmpt.cli.console import err
 
@@ -54,3 +63,43 @@ def second_bar() -> Iterator[SecondBar]:
     )
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         yield SecondBar(progress)
+
+
+class PartBar:
+    """Shows which part of a file is done, and how many items that is.
+
+    Args:
+        progress: the display.
+        unit: what the items are.
+    """
+
+    def __init__(self, progress: Progress, unit: str) -> None:
+        self._progress = progress
+        self._unit = unit
+        self._task = progress.add_task(f"0 {unit}", total=1.0)
+
+    def advance(self, items: int, part: float) -> None:
+        """Say how many items are done, and which part, from 0 to 1."""
+        self._progress.update(self._task, completed=part, description=f"{items:,} {self._unit}")
+
+
+@contextlib.contextmanager
+def part_bar(unit: str) -> Iterator[PartBar]:
+    """Show a bar for a file whose number of items is not known beforehand.
+
+    Args:
+        unit: what the items are, for example ``"videos"``.
+
+    Yields:
+        The bar.
+    """
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+        yield PartBar(progress, unit)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mmpt.text.captions import Captions, parse_captions
+from mmpt.text.captions import Captions
 from mmpt.utils.seeding import generator
 
 
@@ -115,22 +115,19 @@ def video_generator(seed: int, video_id: str) -> np.random.Generator:
     return generator(seed, 0, number)
 
 
-def dedup_entry(video_id: str, value: Any, seed: int) -> tuple[str, Tally]:
-    """Clean an entry of a caption file.
+def dedup_entry(video_id: str, captions: Captions, seed: int) -> tuple[str, Tally]:
+    """Clean the captions of a video of a caption file.
 
     Args:
         video_id: the video.
-        value: its captions, as for `parse_captions`.
+        captions: its captions.
         seed: of the run.
 
     Returns:
         The clean captions as JSON text, and what became of the others.
-
-    Raises:
-        ValueError: as for `parse_captions`.
     """
-    captions, tally = dedup(parse_captions(value), video_generator(seed, video_id))
-    return captions.to_json(), tally
+    clean, tally = dedup(captions, video_generator(seed, video_id))
+    return clean.to_json(), tally
 
 
 def _part(first: list[Any], second: list[Any], shared: int, *, from_new: bool) -> None:

@@ -5,12 +5,14 @@ what follows is its text, up to an empty line (.vtt) or to the next cue (.srt, w
 """
 
 import html
+import itertools
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmpt.text.captions import Captions
+from mmpt.text.captions import Captions, check_times
 
 SUFFIXES = (".srt", ".vtt")
 ROLLING = 0.5  # the part of the cues that begin with the line before, from which on that is taken for a carried line
@@ -21,11 +23,15 @@ TAGS = re.compile(r"</?[a-zA-Z][^<>]*>|<[\d:.,]+>|\{\\[^{}]*\}")  # <c.red>, <v 
 INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200e\u200f\u202a\u202b\u202c\ufeff"))
 # Languages by their two letters (ISO 639-1); in "clip.en.vtt" such a part is no part of the video's name.
 LANGUAGES = frozenset(
-    "aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en "
-    "eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu iw ja "
-    "jv ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb nd "
-    "ne ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss "
-    "st su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu".split()
+    re.findall(
+        r"\w\w",
+        "aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz "
+        "ee el en eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik "
+        "io is it iu iw ja jv ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk "
+        "ml mn mr ms mt my na nb nd ne ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc "
+        "sd se sg si sk sl sm sn so sq sr ss st su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve "
+        "vi vo wa wo xh yi yo za zh zu",
+    )
 )
 LANGUAGE = re.compile(r"([a-z]{2})(?:[-_][A-Za-z0-9]{2,8})*")  # en, en-US, pt_BR, zh-Hans, en-orig
 
@@ -64,7 +70,7 @@ def read_subtitles(path: Path, *, encoding: str | None = None) -> Subtitles:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is in another encoding, or holds no cue.
+        ValueError: it is in another encoding, holds no cue, or a cue ends before it starts.
     """
     return parse_subtitles(_decoded(path, encoding), strict_blocks=path.suffix.lower() == ".vtt", source=str(path))
 
@@ -81,15 +87,74 @@ def parse_subtitles(text: str, *, strict_blocks: bool, source: str = "the text")
         Its captions.
 
     Raises:
-        ValueError: it holds no cue.
+        ValueError: it holds no cue, or a cue ends before it starts.
     """
     cues = _cues(text.splitlines(), strict_blocks=strict_blocks)
     if not cues:
         raise ValueError(f"{source} holds no cue; one begins with a line such as 00:00:01.500 --> 00:00:04.000")
-    number = len(cues)
-    cues, carried = _without_carried(cues)
-    starts, ends = [cue.start for cue in cues], [cue.end for cue in cues]
-    return Subtitles(Captions(starts, ends, [" ".join(cue.lines) for cue in cues]), number, carried)
+    try:
+        check_times(_as_captions(cues))
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+    kept, carried = _without_carried(cues)
+    return Subtitles(_as_captions(kept), len(cues), carried)
+
+
+def find_subtitles(folder: Path, *, language: str | None = None) -> tuple[dict[str, Path], dict[str, str]]:
+    """Look for subtitle files in a folder and the folders below it.
+
+    Args:
+        folder: where to look.
+        language: to choose by, where names say one: ``"en"`` takes clip.en.vtt, else clip.en-US.vtt and the like, else
+            clip.vtt.
+
+    Returns:
+        Video id -> its file, sorted by id; and id -> reason for videos of which several files are left.
+
+    Raises:
+        OSError: a folder cannot be read.
+        ValueError: there is no such file, or none in this language.
+    """
+    candidates: dict[str, list[tuple[str, Path]]] = {}
+    for path in _walk(folder):
+        name, spoken = video_name(path.stem)
+        candidates.setdefault(name, []).append((spoken, path))
+    if not candidates:
+        raise ValueError(f"{folder} holds no subtitle file; they end in .srt or .vtt")
+    found: dict[str, Path] = {}
+    refused: dict[str, str] = {}
+    for name in sorted(candidates):
+        files = _in_language(candidates[name], language) if language else candidates[name]
+        paths = ", ".join(str(path) for _, path in candidates[name])
+        if len(files) == 1:
+            found[name] = files[0][1]
+        elif files:
+            refused[name] = f"it has several subtitle files: {paths}; choose with --language, or take the others away"
+        else:
+            refused[name] = f"none of its subtitle files is in the language {language!r}: {paths}"
+    return found, refused
+
+
+def _walk(folder: Path) -> list[Path]:
+    def refuse(error: OSError) -> None:
+        raise error
+
+    found = []
+    for place, _, names in os.walk(folder, onerror=refuse):
+        found += [Path(place, name) for name in names if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
+    return sorted(found)
+
+
+def _in_language(files: list[tuple[str, Path]], language: str) -> list[tuple[str, Path]]:
+    """Take the exact language, else its regional forms, else files that say none."""
+    for fits in (lambda s: s == language, lambda s: re.split("[-_]", s)[0] == language, lambda s: not s):
+        if chosen := [file for file in files if fits(file[0])]:
+            return chosen
+    return []
+
+
+def _as_captions(cues: list[_Cue]) -> Captions:
+    return Captions([cue.start for cue in cues], [cue.end for cue in cues], [" ".join(cue.lines) for cue in cues])
 
 
 def video_name(stem: str) -> tuple[str, str]:
@@ -167,7 +232,7 @@ def _seconds(hours: str | None, minutes: str, seconds: str) -> float:
 def _without_carried(cues: list[_Cue]) -> tuple[list[_Cue], int]:
     """Leave out lines that only stand there because they stood there before, where that is the file's way."""
     spoken = [cue for cue in cues if cue.lines]
-    repeats = sum(b.lines[0] == a.lines[-1] for a, b in zip(spoken, spoken[1:], strict=False))
+    repeats = sum(b.lines[0] == a.lines[-1] for a, b in itertools.pairwise(spoken))
     if len(spoken) < 3 or repeats < ROLLING * (len(spoken) - 1):
         return cues, 0
     kept: list[_Cue] = []

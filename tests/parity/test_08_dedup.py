@@ -55,7 +55,7 @@ def test_every_caption_is_counted(case: Case) -> None:
     recorded = case.recorded
     if recorded["errors"]:
         pytest.skip("the original ends with an error, ours reports the video")
-    _, tally = dedup_entry("video", recorded["in"], seed=0)
+    _, tally = dedup_entry("video", parse_captions(recorded["in"]), seed=0)
     assert tally.captions == len(recorded["in"]["text"]) == tally.kept + tally.merged + tally.dropped
 
 

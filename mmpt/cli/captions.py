@@ -1,0 +1,160 @@
+"""`mmpt captions`: captions cleaned, and cut into word pieces."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmpt.text.cleaning import Summary
+    from mmpt.text.pretokenize import Tokenized
+
+SUBCOMMANDS = True  # its parser has commands of its own
+CLEAN = "raw_caption_dedup.pkl"
+
+EXAMPLES = """examples:
+  mmpt captions dedup raw_caption.json -o data/how2
+  mmpt captions dedup subtitles/ -o data/mine --language en
+  mmpt captions tokenize data/how2/raw_caption_dedup.pkl \\
+      --bert-name bert-base-uncased -o data/feat/feat_how2_s3d_shard_small
+"""
+DEDUP_EXAMPLES = """examples:
+  mmpt captions dedup raw_caption.json -o data/how2
+  mmpt captions dedup subtitles/ -o data/mine --language en
+  mmpt captions dedup raw_caption.pkl -o clean.pkl -o clean.json
+
+IN is raw_caption.json or raw_caption.pkl (video id -> start, end, text), or a
+folder of .srt and .vtt files, whose names give the ids: clip.en.vtt is clip.
+A video that cannot be used is written to OUT's .failures.jsonl with the reason,
+the others are kept, and the exit code is 1.
+"""
+TOKENIZE_EXAMPLES = """examples:
+  mmpt captions tokenize data/how2/raw_caption_dedup.pkl \\
+      --bert-name bert-base-uncased -o data/feat/feat_how2_s3d_shard_small
+  mmpt captions tokenize clean.pkl --bert-name bert-base-uncased -o tokens.pkl
+
+Into a folder, shards are written beside those of the features: its
+<split>_meta.pkl files (from mmpt shard) say which video goes where. Into a .pkl
+file, one dict of all videos is written. A second call makes only what is missing.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.epilog = EXAMPLES
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+    raw = argparse.RawDescriptionHelpFormatter
+    about = "Clean automatic captions: every word once."
+    dedup = commands.add_parser(
+        "dedup", help="clean automatic captions", description=about, epilog=DEDUP_EXAMPLES, formatter_class=raw
+    )
+    dedup.add_argument("source", type=Path, metavar="IN", help="caption file, or folder of subtitle files")
+    dedup.add_argument(
+        *("-o", "--output"),
+        action="append",
+        type=Path,
+        required=True,
+        metavar="OUT",
+        help=f".pkl or .json file, or a folder for {CLEAN}; may be given twice",
+    )
+    dedup.add_argument("--seed", type=int, default=0, help="of the draws where two captions share words (%(default)s)")
+    dedup.add_argument("--workers", type=int, metavar="N", help="processes (as many as there are cores)")
+    dedup.add_argument("--language", metavar="CODE", help="which subtitles, where a video has several, such as en")
+    dedup.add_argument("--encoding", metavar="NAME", help="of subtitle files that are not in UTF-8, such as cp1252")
+    about = "Cut captions into word pieces, so that training need not."
+    tokenize = commands.add_parser(
+        "tokenize", help="cut captions into word pieces", description=about, epilog=TOKENIZE_EXAMPLES,
+        formatter_class=raw,
+    )  # fmt: skip
+    tokenize.add_argument("source", type=Path, nargs="?", metavar="IN", help="clean caption file, .pkl or .json")
+    tokenize.add_argument(
+        *("-o", "--output"),
+        action="append",
+        type=Path,
+        metavar="OUT",
+        help="folder of the feature shards, or a .pkl file; may be given twice",
+    )
+    tokenize.add_argument("--bert-name", metavar="NAME", help="folder or hub name of the BERT whose vocabulary is used")
+    tokenize.add_argument(
+        "--meta", action="append", type=Path, metavar="PKL", help="<split>_meta.pkl, where OUT holds none; may repeat"
+    )
+    tokenize.add_argument("--config", type=Path, metavar="YAML", help="take IN, OUT and NAME from an original YAML file")
+    tokenize.add_argument("--overwrite", action="store_true", help="make again what is there already")
+    for command in (dedup, tokenize):
+        command.add_argument(
+            *("-v", "--verbose"), action="store_true", default=argparse.SUPPRESS, help="say more, and show tracebacks"
+        )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Clean or tokenize.
+
+    Returns:
+        0, or 1 when some videos could not be used.
+    """
+    return _dedup(args) if args.command == "dedup" else _tokenize(args)
+
+
+def _dedup(args: argparse.Namespace) -> int:
+    from mmpt.cli.progress import part_bar
+    from mmpt.text.cleaning import clean, failures_path, open_source
+    from mmpt.utils.parallel import cores
+
+    if args.workers is not None and args.workers < 1:
+        raise ValueError(f"--workers is {args.workers}; it takes 1 or more processes")
+    if args.seed < 0:
+        raise ValueError(f"--seed is {args.seed}; it takes 0 or more")
+    targets = [_file_in(path) for path in args.output]
+    for target in targets:
+        if args.source.exists() and target.exists() and target.samefile(args.source):
+            raise ValueError(f"{target} is read and cannot be written at the same time; name another file with -o")
+    entries, refused = open_source(args.source, language=args.language)
+    with part_bar("videos") as bar:
+        summary = clean(
+            entries,
+            targets,
+            seed=args.seed,
+            workers=args.workers or cores(),
+            encoding=args.encoding,
+            refused=refused,
+            on_progress=bar.advance,
+        )
+    _print_cleaned(summary, targets)
+    return _report(summary.failures, summary.failed, failures_path(targets[0]))
+
+
+def _file_in(path: Path) -> Path:
+    """Give the file to write; a path without an ending is a folder."""
+    return path / CLEAN if path.is_dir() or not path.suffix else path
+
+
+def _print_cleaned(summary: "Summary", targets: list[Path]) -> None:
+    from mmpt.cli.console import legible, out
+
+    tally = summary.tally
+    wordless = f", {summary.wordless:,} of them without a caption" if summary.wordless else ""
+    out.print(f"videos    {summary.videos:,} read, {summary.written:,} written{wordless}, {summary.failed:,} failed")
+    out.print(
+        f"captions  {tally.captions:,} read, {tally.kept:,} written, {tally.merged:,} merged, {tally.dropped:,} empty"
+    )
+    out.print(
+        f"          {tally.trimmed:,} pairs shared words; {tally.overlapping:,} overlapped in time, "
+        f"{tally.disordered:,} out of order",
+        soft_wrap=True,
+    )
+    for target in targets:
+        out.print(f"written   {legible(target)}", soft_wrap=True)
+
+
+def _report(first: list[str], count: int, path: Path) -> int:
+    """Tell of failures; gives the exit code."""
+    from mmpt.cli.console import err, legible
+
+    for line in first:
+        err.print(f"mmpt: failed: {legible(line)}", soft_wrap=True)
+    if count:
+        err.print(f"mmpt: {count:,} failed; the reasons are in {legible(path)}", soft_wrap=True)
+    return 1 if count else 0
+
+
+def _tokenize(args: argparse.Namespace) -> int:
+    raise ValueError("captions are not cut into word pieces yet")

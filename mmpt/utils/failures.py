@@ -1,0 +1,58 @@
+"""What could not be done of many items: one JSON object a line, beside the results."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mmpt.utils.files import atomic_path
+
+
+class FailureLog:
+    """Takes down what fails.
+
+    Args:
+        write: takes a line.
+
+    Attributes:
+        count: failures so far.
+        first: the first few, for messages.
+    """
+
+    SHOWN = 3
+
+    def __init__(self, write: Any) -> None:
+        self._write = write
+        self.count = 0
+        self.first: list[str] = []
+
+    def add(self, video_id: str, reason: str, **more: Any) -> None:
+        """Take down a failure.
+
+        Args:
+            video_id: the item.
+            reason: what is wrong with it, and what to do.
+            more: further keys of the line.
+        """
+        self._write(json.dumps({"video": video_id, "reason": reason, **more}) + "\n")
+        self.count += 1
+        if len(self.first) < self.SHOWN:
+            self.first.append(f"{video_id}: {reason}")
+
+
+@contextlib.contextmanager
+def failure_log(path: Path) -> Iterator[FailureLog]:
+    """Write a list of failures.
+
+    Args:
+        path: the file. At the end of the work it holds this run's failures; without any it is removed.
+
+    Yields:
+        Where to take them down.
+    """
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        log = FailureLog(file.write)
+        yield log
+    if not log.count:
+        path.unlink()
