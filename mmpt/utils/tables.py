@@ -159,7 +159,7 @@ def segment_fault(start: Any, end: Any) -> str | None:
     return None
 
 
-def number(text: str) -> int | float | str:
+def number(text: str) -> Any:
     """Read a number of a table.
 
     Args:
