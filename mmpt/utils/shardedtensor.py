@@ -243,7 +243,7 @@ class ShardWriter:
             shape=shape,
             dtype=self._dtype.str,
             data_sha256=self._digest.hexdigest(),
-            edges_sha256=edges_hash(self._head + self._tail),
+            edges_sha256=edges_hash(self._head, self._tail),
             starts_sha256=hashlib.sha256(starts.tobytes()).hexdigest(),
             ids=self.ids,
             about=self.about,
