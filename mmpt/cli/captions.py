@@ -77,7 +77,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     tokenize.add_argument(
         "--meta", action="append", type=Path, metavar="PKL", help="<split>_meta.pkl, where OUT holds none; may repeat"
     )
-    tokenize.add_argument("--config", type=Path, metavar="YAML", help="take IN, OUT and NAME from an original YAML file")
+    tokenize.add_argument(
+        "--config", type=Path, metavar="YAML", help="take IN, OUT and NAME from an original YAML file"
+    )
     tokenize.add_argument("--overwrite", action="store_true", help="make again what is there already")
     for command in (dedup, tokenize):
         command.add_argument(
@@ -157,4 +159,83 @@ def _report(first: list[str], count: int, path: Path) -> int:
 
 
 def _tokenize(args: argparse.Namespace) -> int:
-    raise ValueError("captions are not cut into word pieces yet")
+    source, outputs, bert_name = _tokenize_inputs(args)
+    folders = [path for path in outputs if path.suffix != ".pkl"]
+    metas = {folder: _read_metas(folder, args.meta) for folder in folders}
+    from mmpt.cli.console import quiet_transformers
+    from mmpt.cli.progress import part_bar
+    from mmpt.text.pretokenize import Encoder, open_store, write_pickle, write_shards
+
+    with quiet_transformers():
+        encoder = Encoder(bert_name)
+    code = 0
+    for output in outputs:
+        scratch = output if output in metas else output.parent
+        with part_bar("videos") as bar, open_store(source, scratch) as store:
+            if output in metas:
+                made = write_shards(
+                    store, metas[output], output, encoder, overwrite=args.overwrite, on_progress=bar.advance
+                )
+            else:
+                made = write_pickle(store, output, encoder, on_progress=bar.advance)
+        _print_tokenized(made, output)
+        stem = f"{source.stem}.{encoder.name}" if output in metas else output.stem
+        code |= _report(made.failures, made.failed, scratch / f"{stem}.failures.jsonl")
+    return code
+
+
+def _tokenize_inputs(args: argparse.Namespace) -> tuple[Path, list[Path], str]:
+    """Give the caption file, the outputs and the BERT, from the options or from an original YAML file."""
+    source, outputs, bert_name = args.source, args.output, args.bert_name
+    if args.config:
+        from mmpt.text.pretokenize import read_original_config
+        from mmpt.utils.places import locate
+
+        given = read_original_config(args.config)
+        source, bert_name = source or locate(given.caption_pkl_path), bert_name or given.bert_name
+        pickle = source.with_name(f"{source.stem}.{Path(bert_name).name}.pkl")
+        outputs = outputs or [locate(given.target_dir), pickle]
+    for value, name in ((source, "IN"), (outputs, "-o OUT"), (bert_name, "--bert-name NAME")):
+        if not value:
+            raise ValueError(
+                f"{name} is missing; for example: mmpt captions tokenize raw_caption_dedup.pkl "
+                "--bert-name bert-base-uncased -o shards"
+            )
+    for output in outputs:
+        if source.exists() and output.exists() and output.samefile(source):
+            raise ValueError(f"{output} is read and cannot be written at the same time; name another file with -o")
+    return source, outputs, bert_name
+
+
+def _read_metas(folder: Path, given: list[Path] | None) -> dict[str, dict[int, list[str]]]:
+    from mmpt.text.pretokenize import META
+    from mmpt.utils.shardedtensor import read_meta
+
+    files = given or sorted(folder.glob(f"*{META}"))
+    if not files:
+        raise ValueError(
+            f"{folder} holds no <split>{META}, which says which video goes into which shard; make the shards of the "
+            f"features first (mmpt shard FEATURES -o {folder}), or name the files with --meta; for one file of all "
+            "videos give -o NAME.pkl"
+        )
+    if wrong := [path for path in files if not path.name.endswith(META)]:
+        raise ValueError(f"--meta is {wrong[0]}; it takes files named <split>{META}, such as train{META}")
+    return {path.name.removesuffix(META): read_meta(path) for path in files}
+
+
+def _print_tokenized(made: "Tokenized", output: Path) -> None:
+    from mmpt.cli.console import legible, out
+
+    kept = f", {made.kept:,} were there" if made.kept else ""
+    what = "1 file" if output.suffix == ".pkl" else f"{len(made.files):,} shards"
+    out.print(
+        f"{legible(output)}: {made.videos:,} videos; {what} with {made.clips:,} clips written{kept}", soft_wrap=True
+    )
+    if made.backwards:
+        out.print(
+            f"{made.backwards:,} clips end before they start, as cleaning leaves them where captions are disordered"
+        )
+    if made.unlisted:
+        out.print(f"{made.unlisted:,} videos with captions are in no shard")
+    if output.suffix != ".pkl" and made.videos:
+        out.print(f"for the YAML file: tfeat_dir: {legible(made.beginning)}", soft_wrap=True)

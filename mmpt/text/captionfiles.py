@@ -211,4 +211,3 @@ class _Window:
         self._passed += self._at
         self._text, self._at = self._text[self._at :] + block, 0
         return bool(block)
-

@@ -38,13 +38,14 @@ class Captions:
         return json.dumps({"start": self.start, "end": self.end, "text": self.text})
 
 
-def parse_captions(value: Any) -> Captions:
+def parse_captions(value: Any, *, backwards: bool = False) -> Captions:
     """Read the captions of one video out of a file's entry, and check them.
 
     Times may overlap and need not ascend, as they do not in automatic captions.
 
     Args:
         value: a mapping with `start`, `end` and `text`, or the JSON text of one; other keys are left aside.
+        backwards: accept captions that end before they start, as cleaning leaves some where captions are out of order.
 
     Returns:
         The captions; texts that are no strings are None.
@@ -72,15 +73,16 @@ def parse_captions(value: Any) -> Captions:
             "of each"
         )
     captions = Captions(start, end, [entry if isinstance(entry, str) else None for entry in text])
-    check_times(captions)
+    check_times(captions, backwards=backwards)
     return captions
 
 
-def check_times(captions: Captions) -> None:
+def check_times(captions: Captions, *, backwards: bool = False) -> None:
     """Refuse times that are none.
 
     Args:
         captions: to look at.
+        backwards: accept captions that end before they start.
 
     Raises:
         ValueError: a time is no finite number from 0 on, or a caption with text ends before it starts.
@@ -94,5 +96,5 @@ def check_times(captions: Captions) -> None:
         for time in (start, end):
             if not isinstance(time, int | float) or not 0 <= time < math.inf:
                 raise ValueError(f"caption {number} has the time {time!r}; a time takes seconds from 0 on")
-        if text is not None and text.strip():
+        if not backwards and text is not None and text.strip():
             raise ValueError(f"caption {number} ends before it starts: {start} to {end}, {text.strip()[:60]!r}")
