@@ -17,6 +17,7 @@ COMMANDS = {  # command -> what it does, in one line; its file is mmpt/cli/<comm
     "score": "score videos against sentences, with the best moment's time code",
     "convert": "turn an original checkpoint into a safetensors folder, and back",
     "download": "fetch the published weights to the documented places",
+    "shard": "put feature files into the shards that training reads",
     "captions": "clean captions, and cut them into word pieces",
     "doctor": "say what is installed, what is missing and which command gets it",
     "demo": "score a short rendered clip with seeded random weights",
