@@ -4,10 +4,13 @@ import argparse
 import json
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmpt.config import RunConfig
 
 OK, MISSING, WRONG, OPTIONAL = "ok", "missing", "wrong", "optional"
 STYLES = {OK: "green", MISSING: "bold red", WRONG: "bold red", OPTIONAL: "dim"}
@@ -210,6 +213,7 @@ def _bert(bert_name: str) -> Finding:
 
 def _project(config: str) -> Iterator[Finding]:
     """Look for everything that a YAML file names."""
+    from mmpt.cli.checking import data_paths, is_there
     from mmpt.config.load import load_config
     from mmpt.utils.places import locate
     from mmpt.utils.published import command_for
@@ -221,69 +225,28 @@ def _project(config: str) -> Iterator[Finding]:
         return
     yield Finding("project", "file", OK, f"{config} ({run.model.model_cls})")
     yield _bert(run.dataset.bert_name)
-    checkpoints, problems = _checkpoints(run.raw)
-    for key, problem in problems.items():
-        yield Finding("project", key, WRONG, problem, "mend the file, or give another")
-    for key, place in checkpoints.items():
+    for key, place in _checkpoints(run).items():
         remedy = command_for(place) or f"train it first, or point {key} at where it lies"
         yield _file("project", key, locate(place), remedy)
-    for key, place in _data(run.raw["dataset"]):
+    for key, place in data_paths(run.raw["dataset"]):
         path = locate(place)
-        if _is_there(path):
+        if is_there(path):
             yield Finding("data", key, OK, str(path))
         else:
             remedy = f"put it there, or change dataset.{key}; scoring your own videos does not need it"
             yield Finding("data", key, MISSING, str(path), remedy)
 
 
-def _checkpoints(raw: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
-    """List the checkpoints that a run reads: key in the file -> path, and key -> what is wrong with its value."""
-    found: dict[str, str] = {}
-    problems: dict[str, str] = {}
-    for keys in (("fairseq", "common_eval", "path"), ("fairseq", "checkpoint", "restore_file"), ("eval", "save_path")):
-        name = ".".join(keys).removeprefix("fairseq.")
-        try:
-            value = _text(raw, keys)
-        except ValueError as error:
-            problems[name] = str(error)
-            continue
-        if value:
-            found[name] = value
-    save_path = found.pop("eval.save_path", None)
-    if save_path and "common_eval.path" not in found:
-        found["eval.save_path"] = f"{save_path}/checkpoint_best.pt"
-    if "/" not in found.get("checkpoint.restore_file", "/"):
-        del found["checkpoint.restore_file"]  # a bare name means the run's own last checkpoint
-    return found, problems
-
-
-def _text(raw: Any, keys: tuple[str, ...]) -> str | None:
-    """Follow keys down to a piece of text; None where it is not given."""
-    for depth, key in enumerate(keys):
-        if raw is None:
-            return None
-        if not isinstance(raw, Mapping):
-            raise ValueError(f"{'.'.join(keys[:depth])} is {raw!r}; it takes a block of keys such as {key}:")
-        raw = raw.get(key)
-    if raw is not None and not isinstance(raw, str):
-        raise ValueError(f"{'.'.join(keys)} is {raw!r}; it takes the path of a file or folder")
-    return raw
-
-
-def _data(dataset: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
-    for key, value in dataset.items():
-        name = str(key)
-        if isinstance(value, str) and name != "bert_name" and (name.endswith(("_path", "_dir")) or "/" in value):
-            yield name, value
-
-
-def _is_there(path: Path) -> bool:
-    """Whether a file or folder is there, or files that begin so: text shards are named by such a prefix."""
-    return path.exists() or (path.parent.is_dir() and any(path.parent.glob(f"{_literal(path.name)}*")))
-
-
-def _literal(name: str) -> str:
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
+def _checkpoints(run: "RunConfig") -> dict[str, str]:
+    """List the checkpoints that a run reads: key in the file -> path."""
+    found = {}
+    if run.checkpoint.path:
+        found["common_eval.path"] = run.checkpoint.path
+    elif run.save_path:
+        found["eval.save_path"] = f"{run.save_path}/checkpoint_best.pt"
+    if "/" in run.checkpoint.restore_file:  # a bare name means the run's own last checkpoint
+        found["checkpoint.restore_file"] = run.checkpoint.restore_file
+    return found
 
 
 def _show(findings: list[Finding], problems: list[Finding]) -> None:

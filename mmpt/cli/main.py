@@ -19,6 +19,9 @@ COMMANDS = {  # command -> what it does, in one line; its file is mmpt/cli/<comm
     "download": "fetch the published weights to the documented places",
     "shard": "put feature files into the shards that training reads",
     "captions": "clean captions, and cut them into word pieces",
+    "launch": "write a project's YAML files, and run the jobs of YAML files",
+    "train": "prepare and check the training of a YAML file",
+    "evaluate": "prepare and check the evaluation of a YAML file",
     "doctor": "say what is installed, what is missing and which command gets it",
     "demo": "score a short rendered clip with seeded random weights",
 }

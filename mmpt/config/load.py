@@ -1,58 +1,68 @@
 """YAML file -> includes -> merge -> `key=value` overrides -> RunConfig."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from mmpt.config.legacy import read_legacy
+from mmpt.config.schema import DatasetConfig, LossConfig, ModelConfig, RunConfig, TaskConfig
+from mmpt.config.tree import Tree, override, package_roots, parse_tree, project_root, read_tree
+from mmpt.config.typed import Absent, Where, fill
 
-from mmpt.config.schema import DatasetConfig, ModelConfig, RunConfig
-from mmpt.config.typed import fill, nearest
+__all__ = ["Check", "attempt", "find_project_file", "load_config", "parse_config", "project_root", "refuse", "resolve"]
 
-Block = TypeVar("Block", DatasetConfig, ModelConfig)
+Block = TypeVar("Block", DatasetConfig, ModelConfig, LossConfig)
+
+# Looks at the plain values of a file, and tells what is wrong with them; it stands in a layer that knows the classes.
+Check = Callable[[Mapping[str, Any], Where], Iterable[str]]
 
 # What a file may say at its top. Other keys are let through, for a user's own code may read them, unless they look
 # like one of these misspelt.
 BLOCKS = (
-    *("dataset", "model", "loss", "task", "task_type", "fairseq", "eval", "slurm_config"),
-    *("metric", "predictor", "gen_param"),  # an evaluation
-    *("retri_epoch", "num_cands", "vectorpool_cls", "retriever_cls"),  # training with retrieved videos
-    *("project_dir", "base_dir", "run_task", "task_lists"),  # a project of many tasks
+    *("dataset", "model", "loss", "fairseq", "eval"),
+    *(entry.name for entry in fields(TaskConfig)),
+    *("project_dir", "base_dir", "run_task", "task_group"),  # a project of many tasks
 )
 NEAR = 0.8  # the part of two names' letters that agree where one is taken for the other misspelt
 
 
-def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
+def load_config(path: str | Path, overrides: Sequence[str] = (), *, checks: Sequence[Check] = ()) -> RunConfig:
     """Read a project's YAML file.
 
+    Nothing is written, and keys of the `fairseq:` block that nothing here acts on are told in one warning.
+
     Args:
-        path: the file. Names under its `includes:` are looked for from the current folder, then from the folders
-            above the file.
+        path: the file. Names under its `includes:` are looked for from the current folder, from the folders above
+            the file, and among this package's own projects.
         overrides: ``key=value`` pairs in dotted form, for example ``"dataset.max_video_len=16"``.
+        checks: what else is looked at, such as whether classes and files are there.
 
     Returns:
         The typed values.
 
     Raises:
         FileNotFoundError: the file, or one that it includes, does not exist.
-        ValueError: the YAML cannot be parsed, a required key is missing, a `model` key is unknown, a top-level key is
-            nearly a known one, or a value has the wrong type: all such problems of the file are reported at once. Or
-            an override is not of the form ``key=value``, or belongs to no block.
+        ValueError: the YAML cannot be parsed, a required key is missing, a key is unknown or nearly a known one, a
+            value has the wrong type, an override is not of the form ``key=value`` or belongs to no block, or a check
+            found something: all such problems of the file are reported at once, each with its line.
     """
     path = Path(path)
-    return resolve(_read_yaml(path, seen=()), source=str(path), overrides=overrides)
+    return resolve(read_tree(path), source=str(path), overrides=overrides, checks=checks)
 
 
-def parse_config(text: str, *, source: str = "<text>", overrides: Sequence[str] = ()) -> RunConfig:
+def parse_config(
+    text: str, *, source: str = "<text>", overrides: Sequence[str] = (), checks: Sequence[Check] = ()
+) -> RunConfig:
     """Read YAML text that includes no other file.
 
     Args:
         text: the YAML.
         source: what error messages call it.
         overrides: ``key=value`` pairs in dotted form.
+        checks: what else is looked at.
 
     Returns:
         The typed values.
@@ -60,41 +70,96 @@ def parse_config(text: str, *, source: str = "<text>", overrides: Sequence[str] 
     Raises:
         ValueError: as for `load_config`.
     """
-    try:
-        tree = OmegaConf.create(text)
-    except (YAMLError, OmegaConfBaseException) as error:
-        raise ValueError(f"{source} is not valid YAML: {error}") from error
-    return resolve(_mapping(tree, source), source=source, overrides=overrides)
+    return resolve(parse_tree(text, source), source=source, overrides=overrides, checks=checks)
 
 
-def resolve(tree: DictConfig, *, source: str, overrides: Sequence[str] = ()) -> RunConfig:
+def resolve(tree: Tree, *, source: str, overrides: Sequence[str] = (), checks: Sequence[Check] = ()) -> RunConfig:
     """Turn a merged tree into typed values.
 
     Args:
         tree: the merged YAML.
         source: what error messages call it.
         overrides: ``key=value`` pairs in dotted form.
+        checks: what else is looked at.
 
     Returns:
         The typed values.
 
     Raises:
+        FileNotFoundError: as for `load_config`.
         ValueError: as for `load_config`.
     """
-    for override in overrides:
-        _check_override(override, [*BLOCKS, *(str(key) for key in tree)])
-    try:
-        merged = OmegaConf.merge(tree, OmegaConf.from_dotlist(list(overrides)))
-        raw: Any = OmegaConf.to_container(merged, resolve=True)
-    except OmegaConfBaseException as error:
-        raise ValueError(f"{source}: {error}") from error
-    problems = _misspelt(raw)
-    save_path = _save_path(raw.get("eval"), problems)
-    dataset = _block(DatasetConfig, raw.get("dataset"), "dataset", problems, collect="extra")
-    model = _block(ModelConfig, raw.get("model"), "model", problems)
-    if dataset is None or model is None or problems:
-        raise ValueError(f"{source} cannot be used:\n" + "\n".join(f"  - {problem}" for problem in problems))
-    return RunConfig(dataset=dataset, model=model, save_path=save_path, source=source, raw=raw)
+    run, problems = attempt(tree, source=source, overrides=overrides, checks=checks)
+    if run is None:
+        refuse(source, problems)
+    return run
+
+
+def attempt(
+    tree: Tree, *, source: str, overrides: Sequence[str] = (), checks: Sequence[Check] = ()
+) -> tuple[RunConfig | None, list[str]]:
+    """Turn a merged tree into typed values, or say all that is wrong with it.
+
+    Args:
+        tree: the merged YAML.
+        source: what error messages call it.
+        overrides: ``key=value`` pairs in dotted form.
+        checks: what else is looked at.
+
+    Returns:
+        The typed values, None when there is a problem; and the problems.
+
+    Raises:
+        ValueError: a reference in the file leads nowhere.
+    """
+    tree = override(tree, overrides, BLOCKS)
+    raw, where, partial = tree.plain(source), tree.lines, bool(tree.problems)
+    problems = [*tree.problems, *_misspelt(raw, where)]
+    save_path = _save_path(raw.get("eval"), problems, where)
+    dataset = _block(DatasetConfig, raw, "dataset", problems, where, partial=partial, collect="extra")
+    model = _block(ModelConfig, raw, "model", problems, where, partial=partial)
+    loss = _block(LossConfig, raw, "loss", problems, where, partial=partial) if "loss" in raw else None
+    top = {entry.name: raw[entry.name] for entry in fields(TaskConfig) if entry.name in raw}
+    task = fill(TaskConfig, top, "", problems, where=where)
+    legacy = read_legacy(raw.get("fairseq"), problems, where)
+    for check in checks:
+        problems.extend(check(raw, where))
+    if problems or dataset is None or model is None or task is None:
+        assert problems, "what is missing is told"
+        return None, problems
+    if legacy.ignored:
+        listed = ", ".join(f"{key}{where(key)}" for key in legacy.ignored)
+        warnings.warn(f"{source}: nothing here acts on {listed}; the run goes on without", stacklevel=4)
+    run = RunConfig(
+        dataset=dataset,
+        model=model,
+        save_path=save_path,
+        source=source,
+        raw=raw,
+        loss=loss,
+        task=task,
+        optim=legacy.optim,
+        checkpoint=legacy.checkpoint,
+        logging=legacy.logging,
+        loader=legacy.loader,
+    )
+    return run, []
+
+
+def refuse(source: str, problems: Sequence[str]) -> NoReturn:
+    """Tell all problems of a file.
+
+    Args:
+        source: the file.
+        problems: one sentence each.
+
+    Raises:
+        FileNotFoundError: all that is wrong is that files are not there.
+        ValueError: otherwise.
+    """
+    message = f"{source} cannot be used:\n" + "\n".join(f"  - {problem}" for problem in dict.fromkeys(problems))
+    absent = all(isinstance(problem, Absent) for problem in problems)
+    raise FileNotFoundError(message) if absent else ValueError(message)
 
 
 def find_project_file(relative: str) -> Path:
@@ -109,84 +174,14 @@ def find_project_file(relative: str) -> Path:
     Raises:
         FileNotFoundError: it is in neither.
     """
-    package = Path(__file__).resolve().parent.parent
-    places = [Path("projects"), package / "projects", package.parent / "projects"]  # here, installed, in a clone
+    places = [root / "projects" for root in (Path("."), *package_roots())]
     for place in places:
         if (place / relative).is_file():
             return place / relative
     raise FileNotFoundError(f"{relative} is in none of {', '.join(map(str, places))}; install the package again")
 
 
-def project_root(path: Path) -> Path | None:
-    """Find the folder that the names in a project's YAML file are relative to.
-
-    Args:
-        path: a file somewhere below a folder named ``projects``.
-
-    Returns:
-        The folder that holds ``projects``, or None when the file lies elsewhere.
-    """
-    for parent in path.resolve().parents:
-        if parent.name == "projects":
-            return parent.parent
-    return None
-
-
-def _read_yaml(path: Path, seen: tuple[Path, ...]) -> DictConfig:
-    if path.is_dir() or not path.exists():
-        kind = "is a folder, not a YAML file" if path.is_dir() else "does not exist"
-        chain = f" (included by {seen[-1]})" if seen else ""
-        raise FileNotFoundError(f"{path}{chain} {kind}; the projects of this package are under projects/")
-    if path.resolve() in seen:
-        raise ValueError(f"{path} includes itself, by way of {', '.join(map(str, seen))}")
-    try:
-        tree = _mapping(OmegaConf.load(path), str(path))
-        includes = tree.pop("includes", None)
-    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not valid YAML: {error}") from error
-    merged = DictConfig({})
-    for name in _names(includes, path):
-        merged = OmegaConf.merge(merged, _read_yaml(_included(name, path), (*seen, path.resolve())))
-    result = OmegaConf.merge(merged, tree)
-    assert isinstance(result, DictConfig)
-    return result
-
-
-def _names(includes: Any, path: Path) -> list[str]:
-    """Read what a file says under `includes:`, one name or a list of them."""
-    listed = OmegaConf.to_container(includes) if isinstance(includes, ListConfig | DictConfig) else includes
-    names = [] if listed is None else [listed] if isinstance(listed, str) else listed
-    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
-        raise ValueError(f"{path}: includes is {listed!r}; it takes the name of a YAML file, or a list of such names")
-    return names
-
-
-def _included(name: str, by: Path) -> Path:
-    root = project_root(by)
-    places = [Path(name), *([root / name] if root else []), by.parent / name]
-    return next((place for place in places if place.exists()), places[0])
-
-
-def _mapping(tree: Any, source: str) -> DictConfig:
-    if not isinstance(tree, DictConfig):
-        raise ValueError(f"{source} holds no mapping of keys to values; it takes blocks such as dataset: and model:")
-    return tree
-
-
-def _check_override(override: str, known: Sequence[str]) -> None:
-    """Refuse an override that nothing would read."""
-    key, equals, _ = override.partition("=")
-    if not equals or not all(part.strip() for part in key.split(".")):
-        raise ValueError(f"override {override!r} is not of the form key=value, for example dataset.max_len=96")
-    try:
-        (first,) = OmegaConf.from_dotlist([override])
-    except (YAMLError, OmegaConfBaseException) as error:
-        raise ValueError(f"the value of override {override!r} is not valid YAML: {error}") from error
-    if first not in known:
-        raise ValueError(f"override {override!r}: there is no block {first!r}{nearest(first, known)}")
-
-
-def _misspelt(raw: Mapping[Any, Any]) -> list[str]:
+def _misspelt(raw: Mapping[Any, Any], where: Where) -> list[str]:
     """Tell each top-level key that is nearly, but not quite, one that means something."""
     problems = []
     for key in raw:
@@ -194,25 +189,39 @@ def _misspelt(raw: Mapping[Any, Any]) -> list[str]:
         if key == "includes":
             problems.append("includes is followed in files only; write out here what the other file says")
         elif near and key not in BLOCKS:
-            problems.append(f"the block {key!r} is not known; did you mean {near[0]!r}?")
+            problems.append(f"the block {key!r} is not known; did you mean {near[0]!r}?{where(str(key))}")
     return problems
 
 
-def _save_path(values: Any, problems: list[str]) -> str | None:
+def _save_path(values: Any, problems: list[str], where: Where) -> str | None:
     if values is None:
         return None
     if not isinstance(values, Mapping):
-        problems.append(f"'eval' is {values!r}, not a block of keys such as save_path: runs/mine")
+        problems.append(f"'eval' is {values!r}, not a block of keys such as save_path: runs/mine{where('eval')}")
         return None
     save_path = values.get("save_path")
     if save_path is not None and not isinstance(save_path, str):
-        problems.append(f"eval.save_path is {save_path!r}; it takes str or null, the folder of the checkpoints")
+        at = where("eval.save_path")
+        problems.append(f"eval.save_path is {save_path!r}; it takes str or null, the folder of the checkpoints{at}")
         return None
     return save_path
 
 
-def _block(cls: type[Block], values: Any, name: str, problems: list[str], collect: str | None = None) -> Block | None:
-    if not isinstance(values, Mapping):
-        problems.append(f"the block {name!r} is missing" if values is None else f"{name!r} is not a block of keys")
-        return None
-    return fill(cls, values, name, problems, collect=collect)
+def _block(
+    cls: type[Block],
+    raw: Mapping[str, Any],
+    name: str,
+    problems: list[str],
+    where: Where,
+    *,
+    partial: bool,
+    collect: str | None = None,
+) -> Block | None:
+    values = raw.get(name)
+    if isinstance(values, Mapping):
+        return fill(cls, values, name, problems, collect=collect, where=where, partial=partial)
+    if values is not None:
+        problems.append(f"{name!r} is not a block of keys{where(name)}")
+    elif not partial:
+        problems.append(f"the block {name!r} is missing")
+    return None

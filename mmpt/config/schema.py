@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mmpt.config.training import CheckpointConfig, LoaderConfig, LoggingConfig, OptimConfig
+
 DEFAULT_MAX_LEN = 96  # tokens of the whole sequence, video and text together
 DEFAULT_MAX_VIDEO_LEN = 32  # video tokens, one a second
 SPLITS = ("train", "valid", "test")
@@ -123,6 +125,46 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
+class LossConfig:
+    """The `loss:` block.
+
+    Args:
+        loss_cls: registered name of the loss.
+    """
+
+    loss_cls: str
+
+
+@dataclass(frozen=True)
+class TaskConfig:
+    """The keys at a file's top that are no blocks: what is trained or evaluated, and how.
+
+    Args:
+        task: registered name of what trains; None for plain training.
+        task_type: the job that a file is meant for, such as ``"local_predict"``.
+        slurm_config: the size of a cluster's job in the original; nothing here reads it.
+        predictor: registered name of what turns a model's output into predictions.
+        metric: registered name of what judges them.
+        gen_param: how captions are written, for example ``{"num_beams": 5}``.
+        retri_epoch: epochs between two retrievals of clusters.
+        num_cands: neighbours that a cluster is drawn from.
+        vectorpool_cls: registered name of what collects the videos' vectors.
+        retriever_cls: registered name of what finds neighbours.
+    """
+
+    task: str | None = None
+    task_type: str | None = None
+    slurm_config: str | None = None
+    predictor: str | None = None
+    metric: str | None = None
+    gen_param: Mapping[str, Any] | None = None
+    retri_epoch: int | None = None
+    num_cands: int | None = None
+    vectorpool_cls: str | None = None
+    retriever_cls: str | None = None
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """A whole YAML file, with its includes merged in.
 
@@ -132,6 +174,12 @@ class RunConfig:
         save_path: the folder that holds the run's checkpoints (`eval.save_path`), when the file names one.
         source: the file this came from.
         raw: every key of the file as plain dicts, lists and values.
+        loss: the `loss:` block, when there is one.
+        task: the keys at the file's top that are no blocks.
+        optim: how the model learns.
+        checkpoint: what is kept of the run, and what it starts from.
+        logging: what the run tells.
+        loader: how items become batches.
     """
 
     dataset: DatasetConfig
@@ -139,3 +187,9 @@ class RunConfig:
     save_path: str | None
     source: str
     raw: Mapping[str, Any]
+    loss: LossConfig | None = None
+    task: TaskConfig = field(default_factory=TaskConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    logging: LoggingConfig = field(default_factory=LoggingConfig)
+    loader: LoaderConfig = field(default_factory=LoaderConfig)

@@ -1,0 +1,151 @@
+"""Whether what a YAML file names is there: classes, keys of its data set, files. All of it is told at once.
+
+The functions fit `load_config(..., checks=...)`: they take the plain values of a file and say where a key is written.
+"""
+
+import glob
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from mmpt.config.schema import DatasetConfig
+from mmpt.config.typed import Absent, Where, fill, nearest
+from mmpt.config.vocabulary import DATASET_KEYS, NAMES
+from mmpt.utils.places import locate
+from mmpt.utils.registry import lookup, names
+
+CLASSES = {  # dotted key -> the kind of class that it names
+    "dataset.meta_processor": "meta_processor",
+    "dataset.video_processor": "video_processor",
+    "dataset.text_processor": "text_processor",
+    "dataset.aligner": "aligner",
+    "model.model_cls": "model",
+    "model.mm_encoder_cls": "encoder",
+    "model.video_encoder_cls": "encoder",
+    "model.text_encoder_cls": "encoder",
+    "loss.loss_cls": "loss",
+    "task": "task",
+    "predictor": "predictor",
+    "metric": "metric",
+    "vectorpool_cls": "vectorpool",
+    "retriever_cls": "retriever",
+}
+OTHER_SPLITS = {"train": ("test_path",), "valid": ("test_path",), "test": ("train_path", "val_path")}
+
+
+def check_names(raw: Mapping[str, Any], where: Where) -> Iterator[str]:
+    """Look up every class that a file names, and every key of its data set.
+
+    Args:
+        raw: the file's values.
+        where: says where a key is written.
+
+    Yields:
+        What resolves to nothing.
+    """
+    chosen = []
+    for key, kind in CLASSES.items():
+        name = _value(raw, key)
+        if not isinstance(name, str):
+            continue  # not given, or of a wrong type, which the schema tells
+        try:
+            found = _resolve(kind, name, ", ".join([key, *([where(key)[2:-1]] if where(key) else [])]))
+        except ValueError as error:
+            yield str(error)
+            continue
+        if key.startswith("dataset."):
+            chosen.append(found)
+    if isinstance(dataset := raw.get("dataset"), Mapping):
+        yield from _check_keys(dataset, chosen, where)
+
+
+def check_files(raw: Mapping[str, Any], where: Where) -> Iterator[str]:
+    """Look for every file that a run reads.
+
+    Args:
+        raw: the file's values.
+        where: says where a key is written.
+
+    Yields:
+        What is not there.
+    """
+    dataset = raw.get("dataset")
+    if not isinstance(dataset, Mapping):
+        return
+    split = dataset.get("split", "train")
+    unread = OTHER_SPLITS.get(split, ()) if isinstance(split, str) else ()
+    paths = {f"dataset.{key}": path for key, path in data_paths(dataset) if key not in unread}
+    start = "fairseq.common_eval.path" if split == "test" else "fairseq.checkpoint.restore_file"
+    if isinstance(checkpoint := _value(raw, start), str) and "/" in checkpoint:
+        paths[start] = checkpoint  # a bare name is the run's own last checkpoint, which may be still to come
+    for key, path in paths.items():
+        if not is_there(locate(path)):
+            yield Absent(f"{key} is {path}, and nothing is at {locate(path).absolute()}{where(key)}")
+
+
+def data_paths(dataset: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
+    """List the keys of a `dataset:` block that name files, folders or the beginning of files' names.
+
+    Args:
+        dataset: the block.
+
+    Yields:
+        Key and path.
+    """
+    for key, value in dataset.items():
+        name = str(key)
+        if not isinstance(value, str) or name == "bert_name" or f"dataset.{name}" in CLASSES:
+            continue
+        if name.endswith(("_path", "_dir")) or "/" in value:
+            yield name, value
+
+
+def is_there(path: Path) -> bool:
+    """Say whether a file or folder is there, or files whose names begin so, as those of text shards do.
+
+    Args:
+        path: what is looked for.
+
+    Returns:
+        Whether it is.
+    """
+    return path.exists() or (path.parent.is_dir() and any(path.parent.glob(f"{glob.escape(path.name)}*")))
+
+
+def _resolve(kind: str, name: str, place: str) -> type | None:
+    """Look a name up; None for one whose class comes with a later version."""
+    later = NAMES.get(kind, ())
+    if name in later and name not in names(kind):
+        return None
+    if later and ":" not in name and name not in names(kind):
+        raise ValueError(f"{kind} {name!r} ({place}) is not known{nearest(name, [*names(kind), *later])}")
+    return lookup(kind, name, where=place, may_import=True)
+
+
+def _check_keys(dataset: Mapping[Any, Any], chosen: list[type | None], where: Where) -> Iterator[str]:
+    """Tell keys that none of the chosen classes reads, and values of theirs that have the wrong type."""
+    known = {entry.name for entry in fields(DatasetConfig) if entry.name != "extra"} | set(DATASET_KEYS)
+    problems: list[str] = []
+    for options in {getattr(cls, "Options", None): None for cls in chosen if cls is not None}:
+        if options is None:
+            continue
+        own = {entry.name for entry in fields(options)}
+        known |= own
+        fill(options, {key: dataset[key] for key in dataset if key in own}, "dataset", problems, where=where)
+    yield from problems
+    unknown = [key for key in dataset if key not in known]
+    if unknown and any(cls and not cls.__module__.startswith("mmpt.") for cls in chosen):
+        listed = ", ".join(f"dataset.{key}{where(f'dataset.{key}')}" for key in unknown)
+        warnings.warn(f"only classes from outside this package may read {listed}", stacklevel=2)
+        return
+    for key in unknown:
+        yield f"dataset.{key} is not known{nearest(key, sorted(known))}{where(f'dataset.{key}')}"
+
+
+def _value(raw: Mapping[str, Any], key: str) -> Any:
+    value: Any = raw
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value

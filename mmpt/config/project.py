@@ -1,0 +1,221 @@
+"""Project YAML -> the concrete YAML of every task.
+
+A project names groups of tasks. A task's file is its template, `projects/<base_dir>/<task>`, with the group's keys
+merged over it, and with the folder of its runs renamed after the project.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from mmpt.config.load import Check, attempt, refuse
+from mmpt.config.tree import Lines, Tree, find_included, override, read_tree
+from mmpt.config.typed import Absent, nearest
+from mmpt.config.vocabulary import NEVER_WAS
+
+KEYS = ("project_dir", "base_dir", "run_task", "task_group")
+RUN_PATHS = (  # what lies in the folder of a project's runs
+    "fairseq.checkpoint.save_dir",
+    "fairseq.checkpoint.restore_file",
+    "fairseq.common_eval.path",
+    "eval.save_path",
+)
+
+
+@dataclass(frozen=True)
+class TaskFile:
+    """One task's file, not written yet.
+
+    Args:
+        path: where it belongs.
+        group: the project's group that it is in.
+        values: what it says.
+    """
+
+    path: Path
+    group: str
+    values: Mapping[str, Any]
+
+    def text(self, source: Path) -> str:
+        """Write it out.
+
+        Args:
+            source: the project's file, for the comment at the top.
+
+        Returns:
+            YAML.
+        """
+        about = f"# Made of {source} and a template; change those, then: locallaunch.py {source} --dryrun\n"
+        return about + OmegaConf.to_yaml(OmegaConf.create(dict(self.values)))
+
+
+@dataclass(frozen=True)
+class Project:
+    """What a project file comes to.
+
+    Args:
+        source: the file.
+        files: the tasks' files, in the order of the groups.
+        stages: the files that running the project runs, stage after stage.
+    """
+
+    source: Path
+    files: tuple[TaskFile, ...]
+    stages: tuple[tuple[Path, ...], ...]
+
+
+def is_project(tree: Tree) -> bool:
+    """Whether a file is that of a project, and not of one task."""
+    return any(key in tree.values for key in KEYS)
+
+
+def read_project(
+    path: Path, overrides: Sequence[str] = (), *, checks: Sequence[Check] = (), tree: Tree | None = None
+) -> Project:
+    """Work out every task of a project. Nothing is written.
+
+    Args:
+        path: the project's file. Its tasks' files belong beside it: under the last folder named ``projects`` of the
+            path as it is given, or else under ``projects`` in the current folder.
+        overrides: ``key=value`` pairs in dotted form that change the project's file.
+        checks: what is looked at in each task's file besides its form.
+        tree: what `read_tree(path)` gives, when it is read already.
+
+    Returns:
+        The project.
+
+    Raises:
+        FileNotFoundError: a template or another file is not there.
+        ValueError: the project or one of the files that it makes is wrong in any way; all is told at once.
+    """
+    tree = override(tree or read_tree(path), overrides, KEYS)
+    values = tree.plain(str(path))
+    problems = [*tree.problems, *_shape(values, tree.lines)]
+    if problems:
+        refuse(str(path), problems)
+    base, own = values.get("base_dir", "task"), values["project_dir"]
+    folder = _projects_folder(path)
+    files: dict[str, TaskFile] = {}
+    for group, block in values["task_group"].items():
+        for name in block["task_list"]:
+            at = tree.lines(f"task_group.{group}.task_list")
+            template = find_included(f"projects/{base}/{name}", path)
+            if name in files:
+                problems.append(f"{name} is in the groups {files[name].group} and {group}; each task is one file{at}")
+            elif not template.is_file():
+                problems.append(Absent(f"{template} does not exist, the template of {name}{_similar(template)}{at}"))
+                files[name] = TaskFile(folder / own / name, group, {})
+            else:
+                values = _values(template, tree, group, (base, own), checks, problems)
+                files[name] = TaskFile(folder / own / name, group, values)
+    stages = _stages(values.get("run_task"), files, tree.lines, problems)
+    if problems:
+        refuse(str(path), problems)
+    return Project(path, tuple(files.values()), stages)
+
+
+def _values(
+    template: Path, project: Tree, group: str, run: tuple[str, str], checks: Sequence[Check], problems: list[str]
+) -> Mapping[str, Any]:
+    """Merge a group's keys over a template, rename the runs, and note what is wrong with the whole."""
+    name = f"task_group.{group}"
+    block = DictConfig({key: value for key, value in project.values.task_group[group].items() if key != "task_list"})
+    try:
+        merged = read_tree(template).under(Tree(block, project.lines.below(name)))
+        for key in RUN_PATHS:
+            path = OmegaConf.select(merged.values, key)
+            if isinstance(path, str):
+                OmegaConf.update(merged.values, key, rename_run(path, *run))
+        _, found = attempt(merged, source=str(template), checks=checks)
+    except ValueError as error:
+        problems.append(str(error))
+        return {}
+    problems.extend(found)
+    return merged.plain(str(template))
+
+
+def rename_run(path: str, base: str, own: str) -> str:
+    """Turn the folder of the templates' runs into the project's.
+
+    Args:
+        path: for example ``"runs/task/vtt/checkpoint_last.pt"``.
+        base: the templates' folder, for example ``"task"``.
+        own: the project's, for example ``"retri/videoclip"``.
+
+    Returns:
+        For example ``"runs/retri/videoclip/vtt/checkpoint_last.pt"``; a path elsewhere as it is.
+    """
+    start = f"runs/{base}"
+    return f"runs/{own}{path[len(start) :]}" if path == start or path.startswith(f"{start}/") else path
+
+
+def _projects_folder(path: Path) -> Path:
+    parts = path.parts[:-1]
+    if "projects" not in parts:
+        return Path("projects")
+    last = len(parts) - parts[::-1].index("projects")
+    return Path(*parts[:last])
+
+
+def _shape(values: Mapping[Any, Any], lines: Lines) -> Iterator[str]:
+    """Tell what in a project's file is not as it should be."""
+    for key in values:
+        if key not in KEYS:
+            yield f"{key} is not known{nearest(key, KEYS)}{lines(str(key))}"
+    for key in ("project_dir", "base_dir"):
+        name = values.get(key, "task" if key == "base_dir" else None)
+        if not isinstance(name, str) or not name or Path(name).is_absolute() or ".." in Path(name).parts:
+            about = "is missing" if name is None else f"is {name!r}"
+            yield f"{key} {about}; it takes a folder below projects, for example retri/mine{lines(key)}"
+    groups = values.get("task_group")
+    if not isinstance(groups, Mapping) or not groups:
+        yield f"task_group is {groups!r}; it takes groups of tasks, for example pretrain:{lines('task_group')}"
+        return
+    for group, block in groups.items():
+        yield from _group_shape(f"task_group.{group}", block, lines)
+
+
+def _group_shape(name: str, block: Any, lines: Lines) -> Iterator[str]:
+    if not isinstance(block, Mapping):
+        yield f"{name} is not a block of keys{lines(name)}"
+        return
+    tasks = block.get("task_list")
+    if not isinstance(tasks, list) or not all(isinstance(task, str) and _is_name(task) for task in tasks):
+        about = "is missing" if "task_list" not in block else f"is {tasks!r}"
+        at = lines(f"{name}.task_list")
+        yield f"{name}.task_list {about}; it takes names of templates, for example [vtt.yaml]{at}"
+
+
+def _is_name(task: str) -> bool:
+    return Path(task).name == task and task.endswith(".yaml")
+
+
+def _similar(template: Path) -> str:
+    if not template.parent.is_dir():
+        return f"; there is no folder {template.parent}"
+    return nearest(template.name, sorted(file.name for file in template.parent.glob("*.yaml")))
+
+
+def _stages(
+    listed: Any, files: Mapping[str, TaskFile], lines: Lines, problems: list[str]
+) -> tuple[tuple[Path, ...], ...]:
+    """Find the files of the stages: a name is a stage, and so is a list of names."""
+    if listed is None:
+        return ()
+    if not isinstance(listed, list):
+        problems.append(f"run_task is {listed!r}; it takes a list of tasks{lines('run_task')}")
+        return ()
+    stages = []
+    for index, entry in enumerate(listed):
+        stage = []
+        for name in entry if isinstance(entry, list) else [entry]:
+            if name in files:
+                stage.append(files[name].path)
+            elif name not in NEVER_WAS:
+                at = lines(f"run_task.{index}")
+                problems.append(f"run_task names {name!r}, which is in no task_list{nearest(name, files)}{at}")
+        stages.append(tuple(stage))
+    return tuple(stages)

@@ -1,0 +1,36 @@
+"""The original's names: those of classes that are not registered here yet, and of keys that its data sets read."""
+
+# kind -> names that a file may say, beside those in the registry. The classes of these kinds come with training,
+# evaluation and retrieval; a kind leaves this table when its classes are registered.
+NAMES: dict[str, tuple[str, ...]] = {
+    "task": ("Task", "MILNCETask", "RetriTask", "VideoRetriTask", "VLMTask"),
+    "predictor": (
+        *("RetrievalPredictor", "QAPredictor", "NLGPredictor", "DiDeMoPredictor"),
+        *("COINPredictor", "COINZSPredictor", "CrossTaskPredictor"),
+    ),
+    "metric": (
+        *("RetrievalMetric", "QAMetric", "NLGMetric", "DiDeMoMetric", "COINActionSegmentationMetric"),
+        *("CrossTaskMetric", "ActionRecognitionMetric"),
+    ),
+    "vectorpool": ("VectorPool", "VideoVectorPool"),
+    "retriever": ("VectorRetriever", "VectorRetrieverDM"),
+}
+
+# Keys of a `dataset:` block that the original's data sets read, beside the fields of DatasetConfig and the `Options`
+# of the classes that a file names. A file of the original may say one that its class here has no use for.
+DATASET_KEYS = (
+    *("json_path", "jsfusion_path", "full_test_path", "dup"),  # MSR-VTT
+    *("trainval_annotation", "use_annotation_text"),  # YouCook2
+    *("train_csv_path", "val_csv_path", "primary_path", "related_path", "annotation_path", "n_train"),  # CrossTask
+    *("max_text_len", "num_candidates", "min_clip_sec"),  # HowTo100M
+)
+
+# A stage that the original's project files name and that has never existed.
+NEVER_WAS = ("vttcap.yaml",)
+
+JOB_TYPES = {  # name -> processes; 0 for a prediction
+    "local_single": 1,
+    "local_small": 2,
+    "local_big": 8,
+    "local_predict": 0,
+}
