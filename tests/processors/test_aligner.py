@@ -33,7 +33,40 @@ def test_video(seconds: int) -> None:
     assert float(vfeats[seconds:].abs().sum()) == 0
 
 
-@pytest.mark.parametrize("shape", [(9, 5), (8,), (1, 8, 5)])
-def test_what_does_not_fit_is_told(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="at most 8 seconds"):
+def test_a_long_video_is_cut_off() -> None:
+    features = np.arange(45, dtype=np.float32).reshape(9, 5)
+    vfeats, vmasks = ALIGNER._build_video_seq(features)
+    assert vfeats.tolist() == features[:8].tolist() and vmasks.all()
+
+
+@pytest.mark.parametrize("shape", [(8,), (1, 8, 5)])
+def test_another_number_of_dimensions_is_told(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="takes \\(seconds, width\\)"):
         ALIGNER._build_video_seq(np.zeros(shape, dtype=np.float32))
+
+
+def test_clips_follow_each_other() -> None:
+    features = np.arange(5, dtype=np.float16)[:, None]
+    vfeats, vmasks = ALIGNER._build_video_seq(features, {"start": [3, 0], "end": [5, 1]})
+    assert vfeats[:, 0].tolist() == [3, 4, 0, 0, 0, 0, 0, 0] and vmasks.sum() == 3
+
+
+def test_a_clip_past_the_end_is_told_and_nothing_is_changed() -> None:
+    features = np.ones((5, 2), np.float32)
+    with pytest.raises(ValueError, match="second 3 to 6 runs past the end of a video of 5 seconds"):
+        ALIGNER._build_video_seq(features, {"start": [3], "end": [6]})
+    assert (features == 1).all()
+
+
+def test_captions_are_put_together() -> None:
+    caps, _ = ALIGNER._build_text_seq({"cap": [[10], [11, 12], [13]]}, [2, 1])
+    assert caps.tolist()[:6] == [2, 3, 13, 11, 12, 3]
+    caps, _ = ALIGNER._build_text_seq({"cap": [[10], [11, 12]]})
+    assert caps.tolist()[:4] == [2, 3, 10, 3]
+
+
+def test_the_features_are_left_alone() -> None:
+    features = np.ones((3, 2), np.float32)
+    vfeats, _ = ALIGNER._build_video_seq(features)
+    vfeats.zero_()
+    assert (features == 1).all()

@@ -1,0 +1,98 @@
+"""A DataLoader whose batches depend on (seed, epoch) only, whatever the number of workers."""
+
+import logging
+from collections.abc import Sequence
+
+import torch
+from torch.utils.data import DataLoader
+
+from mmpt.datasets.collate import collate
+from mmpt.datasets.mmdataset import MMDataset
+from mmpt.datasets.samplers import ClusterBatchSampler, EpochBatchSampler, EpochSampler, consecutive_clusters
+
+logger = logging.getLogger(__name__)
+
+
+def build_loader(
+    dataset: MMDataset,
+    batch_size: int | None = None,
+    *,
+    seed: int = 0,
+    shuffle: bool = True,
+    drop_last: bool | None = None,
+    clusters: Sequence[Sequence[int]] | None = None,
+    num_workers: int = 0,
+    start_method: str | None = None,
+    rank: int = 0,
+    world: int = 1,
+    pin_memory: bool = False,
+) -> DataLoader:
+    """Make batches. Say the epoch with `loader.batch_sampler.set_epoch(epoch)` before each pass.
+
+    Args:
+        dataset: gives the items.
+        batch_size: examples of a batch. Where an item holds several clips of a video it is divided by their number
+            and rounded down. With clusters it is not needed: a batch is a cluster.
+        seed: of the order.
+        shuffle: draw a new order each epoch.
+        drop_last: leave out a last batch that is not full; by default where the order is shuffled, so that
+            validation leaves out nothing.
+        clusters: indices of the videos of each batch. By default, where the data set names `num_video_per_batch`,
+            that many consecutive videos.
+        num_workers: processes that read; they stay from epoch to epoch.
+        start_method: how they start: ``"fork"``, ``"spawn"`` or ``"forkserver"``; the system's way by default.
+        rank: this process's number in a distributed run.
+        world: how many processes there are.
+        pin_memory: for copies to a GPU that do not wait.
+
+    Returns:
+        The loader; its batches are what `collate` gives.
+
+    Raises:
+        ValueError: a batch would be empty, or there is none.
+    """
+    size = dataset.meta.config.num_video_per_batch
+    if clusters is None and size is not None and batch_size is None:
+        clusters = consecutive_clusters(len(dataset), size, multiple=world)
+        if not clusters:
+            raise ValueError(
+                f"{len(dataset):,} videos give no cluster of {size} for each of {world} processes; set "
+                f"dataset.num_video_per_batch to at most {len(dataset) // world}"
+            )
+    if clusters is not None:
+        sampler = ClusterBatchSampler(clusters, seed=seed, shuffle=shuffle, rank=rank, world=world)
+    else:
+        items = EpochSampler(len(dataset), seed=seed, shuffle=shuffle, rank=rank, world=world)
+        sampler = EpochBatchSampler(
+            items, _items(batch_size, dataset.aligner.clips), drop_last=shuffle if drop_last is None else drop_last
+        )
+        _tell(sampler, len(dataset))
+    return DataLoader(
+        dataset,
+        batch_sampler=sampler,
+        collate_fn=collate,
+        num_workers=num_workers,
+        persistent_workers=num_workers > 0,
+        multiprocessing_context=start_method if num_workers else None,
+        generator=torch.Generator().manual_seed(seed),  # else the loader draws its workers' seed from the global one
+        pin_memory=pin_memory,
+    )
+
+
+def _items(batch_size: int | None, clips: int) -> int:
+    if batch_size is None or batch_size < clips:
+        raise ValueError(
+            f"the batch size is {batch_size} examples, and an item holds {clips}, the clips of one video; it takes "
+            f"{clips} or more"
+        )
+    return batch_size // clips
+
+
+def _tell(sampler: EpochBatchSampler, length: int) -> None:
+    if not len(sampler):
+        raise ValueError(
+            f"{length:,} items give no batch of {sampler.batch_size} for each of {sampler.sampler.world} processes; "
+            "take a smaller batch size, or drop_last=False"
+        )
+    if sampler.dropped:
+        logger.info("%d of %d items of an epoch come in no batch", sampler.dropped, length)
