@@ -1,6 +1,8 @@
-"""What stands on the command line of `mmpt score`: videos, folders of videos and sentences, told apart."""
+"""What stands on a command line: videos, folders of videos and sentences, told apart."""
 
+import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 VIDEO_SUFFIXES = frozenset(
@@ -47,6 +49,54 @@ def split_inputs(inputs: list[str]) -> tuple[list[Path], list[str]]:
     return videos, texts
 
 
+def find_videos(words: Iterable[str]) -> tuple[list[Path], list[str]]:
+    """Find videos where nothing else than videos and folders is given.
+
+    Args:
+        words: files, whatever their ending, and folders.
+
+    Returns:
+        The files, folders replaced by the videos below them in order of their names; and what could not be looked
+        into, one sentence each. What is not there is among the files, for whoever reads it to say so.
+
+    Raises:
+        ValueError: a word is empty or the address of a site, or a folder holds no video.
+    """
+    videos: list[Path] = []
+    unreadable: list[str] = []
+    for word in words:
+        if not word.strip():
+            raise ValueError("one of the words is empty; give videos or folders (is a shell variable not set?)")
+        if ADDRESS.fullmatch(word):
+            raise ValueError(f"{word} is an address, and only files on this machine are read; download it first")
+        path = _expanded(word)
+        if not is_folder(path):
+            videos.append(path)
+            continue
+        found, barred = _walk(path)
+        if not found and not barred:
+            raise ValueError(f"{path} is a folder that holds no video; known endings are {_endings()}")
+        videos += found
+        unreadable += barred
+    return videos, unreadable
+
+
+def _walk(folder: Path) -> tuple[list[Path], list[str]]:
+    barred: list[str] = []
+
+    def note(error: OSError) -> None:
+        barred.append(
+            f"the folder {error.filename} cannot be read ({error.strerror}); make it readable, or leave it out"
+        )
+
+    names = (Path(place) / name for place, _, files in os.walk(folder, onerror=note) for name in files)
+    return sorted(path for path in names if path.suffix.lower() in VIDEO_SUFFIXES), barred
+
+
+def _endings() -> str:
+    return " ".join(sorted(VIDEO_SUFFIXES))
+
+
 def is_folder(path: Path) -> bool:
     """Whether a path, which may be no path at all, leads to a folder."""
     try:
@@ -72,6 +122,5 @@ def _exists(path: Path) -> bool:
 def _inside(folder: Path) -> list[Path]:
     found = sorted(file for file in folder.rglob("*") if file.suffix.lower() in VIDEO_SUFFIXES and not is_folder(file))
     if not found:
-        endings = " ".join(sorted(VIDEO_SUFFIXES))
-        raise ValueError(f"{folder} is a folder that holds no video; known endings are {endings} ({USE_TEXT})")
+        raise ValueError(f"{folder} is a folder that holds no video; known endings are {_endings()} ({USE_TEXT})")
     return found

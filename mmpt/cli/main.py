@@ -23,6 +23,7 @@ COMMANDS = {  # command -> what it does, in one line; its file is mmpt/cli/<comm
     "train": "prepare and check the training of a YAML file",
     "evaluate": "prepare and check the evaluation of a YAML file",
     "doctor": "say what is installed, what is missing and which command gets it",
+    "extract": "turn videos into feature files, many at a time",
     "demo": "score a short rendered clip with seeded random weights",
 }
 

@@ -22,7 +22,8 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.stem[:100]}.{uuid4().hex[:12]}{target.suffix}")
+    stem = target.stem.encode("utf-8", "replace")[:100].decode("utf-8", "ignore")  # a name takes 255 bytes, not letters
+    temporary = target.with_name(f".{stem}.{uuid4().hex[:12]}{target.suffix}")
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # an ordinary file, as the umask says
     try:
         yield temporary

@@ -26,6 +26,7 @@ from mmpt.video.reader import read_seconds
 from mmpt.video.streaming import Rows, stream
 
 FORMAT = "mmpt-features-1"
+PUBLISHED = ("s3d", True)  # backbone and unit length of feature files that say nothing, as the published ones
 NAME = "{video}"  # stands for the path in what is kept: the same bytes may lie elsewhere next time
 
 logger = logging.getLogger(__name__)

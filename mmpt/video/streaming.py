@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from mmpt.video.backbones.base import Backbone
 
 AHEAD = 8  # seconds that may wait for the backbone, or a batch where that is more
+STOPPING = 5.0  # seconds for the thread to end; it may be reading a large file for its hash
 PATIENCE = 0.2  # seconds between looks at whether the other thread has stopped
 
 
@@ -83,6 +84,12 @@ class Meter:
     computing: float = 0.0
     waiting: float = 0.0
     starting: float = 0.0
+
+    def add(self, other: "Meter") -> None:
+        """Take in another stream's figures."""
+        self.computing += other.computing
+        self.waiting += other.waiting
+        self.starting += other.starting
 
 
 def stream(
@@ -169,9 +176,8 @@ class _Reader(threading.Thread):
         """Read all videos."""
         try:
             for source in self._sources:
-                if source is None:
-                    self._put(None, None)
-                elif not self._read(Rows(source)):
+                wanted = self._put(None, None) if source is None else self._read(Rows(source))
+                if not wanted:
                     return
         except BaseException as error:  # it is raised again where the rows are wanted
             self._error = error
@@ -220,6 +226,6 @@ class _Reader(threading.Thread):
         return rows, second
 
     def stop(self) -> None:
-        """End the thread, and wait until it has let go of its file."""
+        """End the thread, and give it time to let go of its file."""
         self._stopped.set()
-        self.join()
+        self.join(STOPPING)
