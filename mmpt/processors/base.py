@@ -120,11 +120,11 @@ class MetaProcessor(Processor, ABC):
 
     def _why_empty(self, missing: tuple[str, ...]) -> str:
         if not missing:
-            return "it lists nothing that can be used"
+            return "nothing that it lists can be used"
         names = " or ".join(f"{name}.npy" for name in stored_names(missing[0]))
         return (
-            f"none of the {len(missing):,} videos that it lists has features in {self.config.vfeat_dir} (looked for "
-            f"{names}, for example); extract them, or point dataset.vfeat_dir at them"
+            f"nothing that it lists can be used; {len(missing):,} videos have no features in {self.config.vfeat_dir} "
+            f"(looked for {names}, for example): extract them, or point dataset.vfeat_dir at them"
         )
 
     @property
@@ -172,12 +172,18 @@ class MetaProcessor(Processor, ABC):
 
         Raises:
             FileNotFoundError: the folder is not there.
+            ValueError: it cannot be read, or is a file.
         """
         if self.config.vfeat_dir is None:
             return None
         folder = existing(self.config.vfeat_dir, "dataset.vfeat_dir")
-        with os.scandir(folder) as entries:
-            return frozenset(entry.name[:-4] for entry in entries if entry.name.endswith(".npy"))
+        try:
+            with os.scandir(folder) as entries:
+                return frozenset(entry.name[:-4] for entry in entries if entry.name.endswith(".npy"))
+        except OSError as error:
+            raise ValueError(
+                f"dataset.vfeat_dir is {folder}, which cannot be read as a folder ({error.strerror})"
+            ) from error
 
     def keep_available(
         self, items: Iterable[Item], video_of: Callable[[Item], str]

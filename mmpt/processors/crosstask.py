@@ -294,6 +294,9 @@ def _repeated(listed: Sequence[tuple[str, str]], source: Path) -> list[str]:
 
 def _names(folder: Path) -> frozenset[str]:
     """The annotations of a folder, without .csv."""
-    if not folder.is_dir():
-        raise ValueError(f"dataset.annotation_path is the file {folder}; it must be the folder of annotations")
-    return frozenset(path.stem for path in folder.iterdir() if path.suffix == ".csv")
+    try:
+        return frozenset(path.stem for path in folder.iterdir() if path.suffix == ".csv")
+    except OSError as error:
+        raise ValueError(
+            f"dataset.annotation_path is {folder}, which cannot be read as a folder ({error.strerror})"
+        ) from error

@@ -87,7 +87,11 @@ class MSRVTTMetaProcessor(MetaProcessor):
         json_path = existing(self.options.json_path, "dataset.json_path")
         sentences, more = read_sentences(json_path)
         faults += more
-        faults += [f"{json_path} has no sentence for {video} of {path}" for video in videos if video not in sentences]
+        faults += [
+            f"{json_path} has no sentence for {video} of {path}; it is left out"
+            for video in videos
+            if video not in sentences
+        ]
         kept, missing = self.keep_available((video for video in videos if video in sentences), str)
         return Listing([(video, video) for video in kept] * (self.options.dup or 1), str(path), missing, tuple(faults))
 

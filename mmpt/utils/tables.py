@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmpt.config.typed import nearest
-
 
 @dataclass(frozen=True)
 class Row:
@@ -55,8 +53,8 @@ def read_table(
         names = [cell.strip() for cell in lines[0][1]]
         absent = [column for column in columns if column not in names]
         if absent:
-            there = [name for name in names if name]
-            raise ValueError(f"{path}:{lines[0][0]} has no column {absent[0]!r}{nearest(absent[0], there)}")
+            there = ", ".join(repr(name) for name in names if name)
+            raise ValueError(f"{path}:{lines[0][0]} has no column {absent[0]!r}; its columns are {there}")
         lines = lines[1:]
     needed = 1 + max(names.index(column) for column in columns)
     rows, faults = [], []
@@ -132,10 +130,9 @@ def json_part(value: Any, key: str, kind: type, path: Path) -> Any:
     """
     part = value.get(key) if isinstance(value, dict) else None
     if not isinstance(part, kind):
-        there = (
-            f"its keys are {', '.join(map(repr, list(value)[:5]))}" if isinstance(value, dict) else "it is no object"
-        )
-        raise ValueError(f"{path} has no {kind.__name__} under {key!r} ({there}); is it the right file?")
+        there = ", ".join(repr(name) for name in list(value)[:5]) if isinstance(value, dict) else "none"
+        name = "list" if kind is list else "object"
+        raise ValueError(f"{path} has no {name} under {key!r}, and its keys are: {there}; is it the right file?")
     return part
 
 
