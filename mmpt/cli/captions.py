@@ -33,8 +33,9 @@ TOKENIZE_EXAMPLES = """examples:
   mmpt captions tokenize clean.pkl --bert-name bert-base-uncased -o tokens.pkl
 
 Into a folder, shards are written beside those of the features: its
-<split>_meta.pkl files (from mmpt shard) say which video goes where. Into a .pkl
-file, one dict of all videos is written. A second call makes only what is missing.
+<split>_meta.pkl files (from mmpt shard) say which video goes where. A second
+call makes only the shards that are missing or out of date. Into a .pkl file,
+one dict of all videos is written.
 """
 
 
@@ -202,7 +203,7 @@ def _tokenize_inputs(args: argparse.Namespace) -> tuple[Path, list[Path], str]:
                 "--bert-name bert-base-uncased -o shards"
             )
     for output in outputs:
-        if source.exists() and output.exists() and output.samefile(source):
+        if source.is_file() and output.exists() and output.samefile(source):
             raise ValueError(f"{output} is read and cannot be written at the same time; name another file with -o")
     return source, outputs, bert_name
 
@@ -227,7 +228,7 @@ def _print_tokenized(made: "Tokenized", output: Path) -> None:
     from mmpt.cli.console import legible, out
 
     kept = f", {made.kept:,} were there" if made.kept else ""
-    what = "1 file" if output.suffix == ".pkl" else f"{len(made.files):,} shards"
+    what = "1 file" if output.suffix == ".pkl" else f"{len(made.files):,} shard{'' if len(made.files) == 1 else 's'}"
     out.print(
         f"{legible(output)}: {made.videos:,} videos; {what} with {made.clips:,} clips written{kept}", soft_wrap=True
     )

@@ -12,6 +12,7 @@ from mmpt.text.captionfiles import Entry, check_target, read_entries, write_entr
 from mmpt.text.captions import parse_captions
 from mmpt.text.dedup import Tally, dedup_entry
 from mmpt.text.subtitles import find_subtitles, read_subtitles
+from mmpt.utils.disk import disk_full_told
 from mmpt.utils.failures import FailureLog, failure_log
 from mmpt.utils.parallel import ordered_map
 
@@ -84,6 +85,7 @@ def clean(
     summary = Summary()
     work = functools.partial(_clean_batch, seed=seed, encoding=encoding)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(disk_full_told(targets[0]))
         log = stack.enter_context(failure_log(failures_path(targets[0])))
         writers = [stack.enter_context(write_entries(target)) for target in targets]
         for video_id, reason in refused:
