@@ -1,6 +1,6 @@
 """RunConfig -> model. The only place that unpacks a RunConfig for the models."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import AutoConfig, AutoModel, BertConfig
@@ -11,7 +11,10 @@ from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.models.bert import load_bert_config
 from mmpt.models.configuration import MMPTConfig
 from mmpt.text.tokenizer import load_tokenizer, special_ids
+from mmpt.utils.featurefile import FeatureFile, read_features
+from mmpt.utils.places import locate
 from mmpt.utils.registry import lookup, registered
+from mmpt.video.backbones.base import declared_dim, feature_name
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -32,7 +35,8 @@ def build_config(
 
     Raises:
         FileNotFoundError: the BERT cannot be found.
-        ValueError: a value does not fit the BERT, or a class name is not registered.
+        ValueError: a value does not fit the BERT, a class name is not registered, or the width of the video features
+            is nowhere said.
     """
     dataset, model = run.dataset, run.model
     bert = bert_name or dataset.bert_name
@@ -41,6 +45,7 @@ def build_config(
         if (name := getattr(model, key)) is not None:
             kind = "model" if key == "model_cls" else "encoder"
             lookup(kind, name, where=f"model.{key} in {run.source}", may_import=True)
+    features, video_dim = _video_features(run)
     return MMPTConfig(
         load_bert_config(bert),
         model_cls=model.model_cls,
@@ -51,12 +56,39 @@ def build_config(
         max_len=dataset.max_len,
         max_video_len=dataset.max_video_len,
         num_iso_layer=dataset.num_iso_layer,
-        video_dim=model.video_dim,
+        video_dim=video_dim,
         use_seg_emb=model.use_seg_emb,
         num_classes=model.num_labels,
+        max_decode_length=model.max_decode_length,
         cls_token_id=ids["cls_token_id"],
         sep_token_id=ids["sep_token_id"],
+        features=features,
     )
+
+
+def _video_features(run: RunConfig) -> tuple[dict[str, Any], int]:
+    """What the video features are, and how wide: as the file says, as the backbone says, or as the features say."""
+    dataset, where = run.dataset, f"dataset.backbone in {run.source}"
+    name = feature_name(dataset.backbone, where=where)
+    width = run.model.video_dim or declared_dim(dataset.backbone, where=where)
+    if width is None:
+        found = _first_features(dataset.vfeat_dir)
+        if found is None:
+            raise ValueError(
+                f"{run.source}: the width of {dataset.backbone!r} features is unknown, and dataset.vfeat_dir "
+                f"({dataset.vfeat_dir}) holds no feature file that tells; set model.video_dim, or extract videos first"
+            )
+        width, name = found.array.shape[1], found.about.get("backbone", name)
+    return {"backbone": name, "l2_normalized": dataset.l2_normalize}, width
+
+
+def _first_features(folder: str | None) -> FeatureFile | None:
+    for path in sorted(locate(folder).glob("*.npy")) if folder else ():
+        try:
+            return read_features(path, mmap=True)
+        except ValueError:  # damaged, or one of the other arrays that lie beside shards
+            continue
+    return None
 
 
 def build_model(config: MMPTConfig) -> MMPTPreTrainedModel:

@@ -25,6 +25,7 @@ class MMPTConfig(PretrainedConfig):
         video_dim: width of a second's feature vector.
         use_seg_emb: whether to carry the (never used) segment embeddings.
         num_classes: labels of a segmentation head.
+        max_decode_length: tokens of the longest caption; None for as many as there is place for.
         cls_token_id: id of [CLS].
         sep_token_id: id of [SEP].
         features: what the video features are, so that others are refused: backbone's name and whether unit length.
@@ -48,6 +49,7 @@ class MMPTConfig(PretrainedConfig):
         video_dim: int = 512,
         use_seg_emb: bool = False,
         num_classes: int = COIN_LABELS,
+        max_decode_length: int | None = None,
         cls_token_id: int = BERT_CLS_ID,
         sep_token_id: int = BERT_SEP_ID,
         features: dict[str, Any] | None = None,
@@ -78,6 +80,7 @@ class MMPTConfig(PretrainedConfig):
         self.num_iso_layer = num_iso_layer
         self.video_dim = video_dim
         self.use_seg_emb = use_seg_emb
+        self.max_decode_length = max_decode_length
         self.cls_token_id = cls_token_id
         self.sep_token_id = sep_token_id
         self.features = features or {"backbone": "s3d", "l2_normalized": True}
