@@ -1,6 +1,5 @@
 """YouCook2: clips of cooking videos, each with a sentence; for retrieval and for captioning."""
 
-import functools
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,42 +50,35 @@ class YoucookListing(MetaProcessor):
         faults = list(faults)
         seen: dict[Any, str] = {}
         available, missing = self.keep_available(clips, lambda clip: clip.video)
+        lengths = self._lengths({clip.video for clip in available})
         for clip in available:
-            fault = segment_fault(clip.start, clip.end)
-            if fault is None and not (isinstance(clip.text, str) and clip.text.strip()):
-                fault = "has an empty text"
+            fault = _fault(clip, lengths.get(clip.video))
+            if fault is None and (first := seen.setdefault(clip[1:], clip.where)) != clip.where:
+                fault = f"is the same as {first}"
             if fault is None:
-                item = ((clip.video, math.floor(clip.start), math.ceil(clip.end)), clip.text.strip())
-                fault = self._item_fault(item, clip, seen)
-            if fault is None:
-                items.append(item)
+                items.append(((clip.video, math.floor(clip.start), math.ceil(clip.end)), clip.text.strip()))
             else:
                 faults.append(f"{clip.where} {fault}; it is left out")
         return Listing(items, str(source), missing, tuple(faults))
 
-    def _item_fault(self, item: tuple[tuple[str, int, int], str], clip: Clip, seen: dict[Any, str]) -> str | None:
-        (video, start, end), _ = item
-        if end <= start:
-            return f"is empty: it ends where it begins, at {start} s"
-        if (first := seen.setdefault(item, clip.where)) != clip.where:
-            return f"is the same as {first}"
-        seconds = self._seconds(video)
-        if seconds is not None and start >= seconds:
-            return f"begins at {start} s, after the end of {video}, whose features have {seconds} s"
-        return None
-
-    @functools.cached_property
-    def _lengths(self) -> dict[str, int]:
-        return {}
-
-    def _seconds(self, video: str) -> int | None:
-        """Seconds of a video's features, by the head of its file; None where there are no features to look at."""
+    def _lengths(self, videos: set[str]) -> dict[str, int]:
+        """Seconds of each video's features, by the heads of the files; of none where there are no features."""
         if self.config.vfeat_dir is None:
-            return None
-        if video not in self._lengths:
-            folder = existing(self.config.vfeat_dir, "dataset.vfeat_dir")
-            self._lengths[video] = len(read_features(feature_path(folder, video), mmap=True).array)
-        return self._lengths[video]
+            return {}
+        folder = existing(self.config.vfeat_dir, "dataset.vfeat_dir")
+        return {video: len(read_features(feature_path(folder, video), mmap=True).array) for video in sorted(videos)}
+
+
+def _fault(clip: Clip, length: int | None) -> str | None:
+    if (fault := segment_fault(clip.start, clip.end)) is not None:
+        return fault
+    if math.ceil(clip.end) <= math.floor(clip.start):
+        return f"is empty: it ends where it begins, at {clip.start} s"
+    if length is not None and clip.start >= length:
+        return f"begins at {clip.start} s, after the end of {clip.video}, whose features have {length} s"
+    if not isinstance(clip.text, str) or not clip.text.strip():
+        return "has an empty text"
+    return None
 
 
 @dataclass(frozen=True)
