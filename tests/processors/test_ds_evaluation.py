@@ -10,9 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from mmpt.config import load_config
+from mmpt.datasets import build_dataset, build_loader
 from mmpt.processors.didemo import DiDeMoMetaProcessor
-from mmpt.utils.registry import lookup
-from mmpt.utils.seeding import generator
 from tests.conftest import SHARED
 
 RUNS = {
@@ -44,18 +43,16 @@ def runs(golden_dir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> P
 
 
 def items_of(path: Path) -> tuple[Any, list[dict[str, Any]], list[Any]]:
-    """The meta processor, and of all items what the aligner gives and the text ids."""
-    config = load_config(path).dataset
-    meta = lookup("meta_processor", str(config.meta_processor))(config)
-    video = lookup("video_processor", str(config.video_processor))(config)
-    text = lookup("text_processor", str(config.text_processor))(config)
-    aligner = lookup("aligner", config.aligner)(config)
-    items = []
-    for index in range(len(meta)):
-        video_id, text_id = meta[index]
-        rng = generator(0, 0, index)
-        items.append(aligner(video_id, video(video_id), text(text_id, rng), rng))
-    return meta, items, [meta[index][1] for index in range(len(meta))]
+    """The meta processor, and of all items what the data set gives and the text ids."""
+    config = load_config(path)
+    dataset = build_dataset(config.dataset)
+    loader = build_loader(dataset, config.raw["fairseq"]["dataset"]["batch_size"], shuffle=False)
+    batches = list(loader)
+    assert sum(len(batch["vfeats"]) for batch in batches) == len(dataset)
+    items = [dataset[index] for index in range(len(dataset))]
+    assert torch.equal(batches[0]["vfeats"][0], items[0]["vfeats"])
+    assert [video for batch in batches for video in batch["video_id"]] == [item["video_id"] for item in items]
+    return dataset.meta, items, [dataset.meta[index][1] for index in range(len(dataset))]
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -104,6 +101,7 @@ def test_a_run_of_ones_own_data(golden_dir: Path, monkeypatch: pytest.MonkeyPatc
         "dataset:\n  bert_name: tiny-bert\n  split: test\n  vfeat_dir: feat\n  test_path: test.csv\n"
         "  meta_processor: MSRVTTMetaProcessor\n  video_processor: VideoProcessor\n"
         "  text_processor: MSRVTTTextProcessor\n  aligner: DSAligner\nmodel:\n  model_cls: MMFusionSeparate\n"
+        "fairseq:\n  dataset:\n    batch_size: 2\n"
     )
     meta, items, texts = items_of(tmp_path / "run.yaml")
     assert texts == ["chop the onion", "people dancing"]
