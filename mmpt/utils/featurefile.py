@@ -102,7 +102,26 @@ def read_about(path: str | os.PathLike[str]) -> Mapping[str, Any]:
         FileNotFoundError: there is no such file.
         ValueError: it is damaged or cut off.
     """
-    return _read(Path(path), load=False)[1]
+    return read_head(path)[1]
+
+
+def read_head(path: str | os.PathLike[str]) -> tuple[tuple[int, ...], Mapping[str, Any]]:
+    """Read what a feature file holds, without its numbers.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The shape, (seconds, width), and what `read_about` gives.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged or cut off, or no array of features.
+    """
+    file = Path(path)
+    header, about, _ = _read(file, load=False)
+    _check_shape(header, file, None)
+    return header.shape, about
 
 
 def _read(file: Path, *, load: bool) -> tuple[Header, Mapping[str, Any], np.ndarray | None]:
@@ -150,8 +169,8 @@ def _check_finite(array: np.ndarray, file: Path) -> None:
         raise ValueError(f"{file}: the features of second {second} hold NaN or infinity; extract the video again")
 
 
-def _check_shape(array: np.ndarray, file: Path, width: int | None) -> None:
-    if array.ndim != 2 or not np.issubdtype(array.dtype, np.floating):
+def _check_shape(array: np.ndarray | Header, file: Path, width: int | None) -> None:
+    if len(array.shape) != 2 or not np.issubdtype(array.dtype, np.floating):
         raise ValueError(
             f"{file} holds {array.dtype} of shape {array.shape}; features are floats of shape (seconds, width)"
         )

@@ -11,6 +11,7 @@ import functools
 import hashlib
 import os
 import pickle
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,7 +176,7 @@ class ShardWriter:
         self._row_shape = row_shape
         self._inputs = inputs
         self._starts = [0]
-        self._digest = hashlib.sha256()
+        self._crc32: list[int] = []
         self._head, self._tail = b"", b""
         self._stack = contextlib.ExitStack()
 
@@ -192,12 +193,13 @@ class ShardWriter:
             self._stack = stack.pop_all()
         return self
 
-    def append(self, array: np.ndarray, name: str | None = None) -> None:
+    def append(self, array: np.ndarray, name: str | None = None, *, crc32: int | None = None) -> None:
         """Add an array.
 
         Args:
             array: (rows, ...); stored in the shard's dtype.
             name: its id; all arrays of a shard have one, or none has.
+            crc32: of its bytes as stored, where it is known already.
 
         Raises:
             ValueError: its rows have another shape than those before.
@@ -210,11 +212,11 @@ class ShardWriter:
             self._file.write(header_bytes((0, *self._row_shape), self._dtype))  # its length stays
         raw = raw_bytes(array.astype(self._dtype, copy=False))
         self._file.write(raw)
-        self._digest.update(raw)
-        if len(self._head) < EDGE:
-            self._head += bytes(raw[: EDGE - len(self._head)])
-        self._tail = (self._tail + bytes(raw[-EDGE:]))[-EDGE:]
         self._sync.wrote(len(raw))
+        if len(self._head) < EDGE:
+            self._head += raw[: EDGE - len(self._head)]
+        self._tail = (self._tail + bytes(raw[-EDGE:]))[-EDGE:]
+        self._crc32.append(zlib.crc32(raw) if crc32 is None else crc32)
         self.rows += len(array)
         self._starts.append(self.rows)
         if name is not None:
@@ -242,9 +244,9 @@ class ShardWriter:
             items=len(starts) - 1,
             shape=shape,
             dtype=self._dtype.str,
-            data_sha256=self._digest.hexdigest(),
             edges_sha256=edges_hash(self._head, self._tail),
             starts_sha256=hashlib.sha256(starts.tobytes()).hexdigest(),
+            crc32=self._crc32,
             ids=self.ids,
             about=self.about,
             inputs=self._inputs,

@@ -11,8 +11,9 @@ import json
 import os
 import re
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from mmpt.utils.failures import FailureLog, failure_log
-from mmpt.utils.featurefile import FeatureFile, read_features
+from mmpt.utils.featurefile import read_features, read_head
 from mmpt.utils.shardedtensor import ShardWriter, forget, open_shard, read_meta, write_meta
 from mmpt.utils.shardindex import ShardIndex, index_path, read_index, shard_files
 
@@ -30,12 +31,14 @@ except ImportError:  # Windows: two writers of one folder are not noticed there
     fcntl = None
 
 SHARD_SIZE = 4096  # videos; the size of the published shards
-SAMPLE = 1000  # feature files whose majority decides which features belong into the shards
+SAMPLE = 200  # feature files whose majority decides which features belong into the shards
 FAILURES = "failures.jsonl"
 PUBLISHED = {"backbone": "s3d", "l2_normalized": True}  # what files that do not say it are taken for
 _OF_ONE_VIDEO = {"format", "source", "damage", "crc32"}  # keys of `about` that say nothing of a shard
 _SPLIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
 
+READERS = 2  # threads; on a disk with long ways, a file's way is then hidden behind another's
+AHEAD = 16  # videos that may be read and not yet written
 TICK = 0.1  # seconds between two calls of on_progress
 
 Progress = Callable[[int, int], None]
@@ -73,10 +76,10 @@ class Kind:
     width: int
 
     @classmethod
-    def of(cls, features: FeatureFile) -> "Kind":
-        """Say what kind a file's features are."""
-        told = {key: features.about.get(key, value) for key, value in PUBLISHED.items()}
-        return cls(str(told["backbone"]), bool(told["l2_normalized"]), features.array.shape[1])
+    def of(cls, shape: tuple[int, ...], about: Mapping[str, Any]) -> "Kind":
+        """Say what kind the features of a file are, from its shape and what it says of itself."""
+        told = {key: about.get(key, value) for key, value in PUBLISHED.items()}
+        return cls(str(told["backbone"]), bool(told["l2_normalized"]), shape[1])
 
     def __str__(self) -> str:
         length = "unit length" if self.l2_normalized else "not normalised"
@@ -153,7 +156,7 @@ def find_kind(features: Path, ids: Sequence[str]) -> Kind:
 
 def _kind(features: Path, video: str) -> Kind | None:
     try:
-        return Kind.of(read_features(features / f"{video}.npy", mmap=True))
+        return Kind.of(*read_head(features / f"{video}.npy"))
     except (ValueError, OSError):
         return None
 
@@ -226,20 +229,19 @@ class _Sharder:
 
     def _hash_inputs(self, ids: Sequence[str]) -> str:
         """Hash what a shard is made from, by the files' sizes and times."""
-        stamps = [str(self._kind), *([video, *_stamp(self._path(video))] for video in ids)]
+        stamps = [str(self._kind), *([video, *_stamp(f"{self._features}{os.sep}{video}.npy")] for video in ids)]
         return hashlib.sha256(json.dumps(stamps).encode()).hexdigest()
 
     def _write_shard(self, prefix: Path, ids: Sequence[str], inputs: str) -> ShardIndex:
         with ShardWriter(prefix, row_shape=(self._kind.width,), inputs=inputs) as writer:
-            for video in ids:
+            for video, reading in self._read_ahead(ids):
                 try:
-                    array, about = self._read(video)
+                    array, about = reading.result()
                 except (ValueError, OSError) as error:
                     writer.failures.append({"video": video, "reason": str(error)})
                 else:
-                    about = {key: value for key, value in about.items() if key not in _OF_ONE_VIDEO}
-                    writer.about = _common(writer.about, about) if writer.ids else about
-                    writer.append(array, video)
+                    writer.about = _common(writer.about if writer.ids else about, about)
+                    writer.append(array, video, crc32=about.get("crc32"))
                 self._advance(1)
         index = read_index(prefix)
         assert index is not None, f"{prefix} was written without an index"
@@ -247,13 +249,26 @@ class _Sharder:
             _remove(prefix)
         return index
 
+    def _read_ahead(self, ids: Sequence[str]) -> Iterator[tuple[str, "Future[tuple[np.ndarray, Mapping[str, Any]]]"]]:
+        """Read in threads, in order and a few videos ahead, while what came before is written."""
+        waiting = deque()
+        with ThreadPoolExecutor(READERS) as pool:
+            try:
+                for video in ids:
+                    waiting.append((video, pool.submit(self._read, video)))
+                    if len(waiting) > AHEAD:
+                        yield waiting.popleft()
+                yield from waiting
+            finally:
+                pool.shutdown(cancel_futures=True)
+
     def _read(self, video: str) -> tuple[np.ndarray, Mapping[str, Any]]:
         """Read a video's features as float16, or say why they cannot stand in the store."""
         path = self._path(video)
         if path.name != f"{video}.npy":
             raise ValueError(f"{video!r} is not a video id: it would be a path")
         found = read_features(path)
-        if (kind := Kind.of(found)) != self._kind:
+        if (kind := Kind.of(found.array.shape, found.about)) != self._kind:
             raise ValueError(f"{path} holds features of another kind ({kind}) than most ({self._kind})")
         if not len(found.array):
             raise ValueError(f"{path} holds no second; extract the video again")
@@ -263,7 +278,7 @@ class _Sharder:
             half = found.array.astype(np.float16)
         if not np.isfinite(half).all():
             raise ValueError(f"{path} holds {float(np.abs(found.array).max()):.3g}, which float16 does not")
-        return half, found.about
+        return half, {key: value for key, value in found.about.items() if key != "crc32"}  # it is of other bytes
 
     def _path(self, video: str) -> Path:
         return self._features / f"{video}.npy"
@@ -276,16 +291,17 @@ class _Sharder:
             self._told = now
 
 
-def _stamp(path: Path) -> tuple[int, int] | tuple[()]:
+def _stamp(path: str) -> tuple[int, int] | tuple[()]:
     try:
-        found = path.stat()
+        found = os.stat(path)
     except (OSError, ValueError):
         return ()
     return found.st_size, found.st_mtime_ns
 
 
 def _common(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in one.items() if key in other and other[key] == value}
+    shared = {key: value for key, value in one.items() if key in other and other[key] == value}
+    return {key: value for key, value in shared.items() if key not in _OF_ONE_VIDEO}
 
 
 def _up_to_date(prefix: Path, inputs: str) -> ShardIndex | None:
