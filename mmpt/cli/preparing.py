@@ -108,16 +108,18 @@ def _splits(run: "RunConfig", evaluation: bool) -> tuple[str, ...]:
 
 def _prepare_split(run: "RunConfig", split: str) -> Prepared:
     from mmpt.cli.console import err
-    from mmpt.datasets import ItemKey, build_dataset, collate
+    from mmpt.datasets import build_dataset, build_loader
 
-    config = replace(run.dataset, split=split)
+    clusters = run.dataset.num_video_per_batch is not None  # then a batch is a cluster
     with err.status(f"reading {split}"):
-        dataset = build_dataset(config, seed=run.optim.seed)
-        count = min(len(dataset), run.loader.items_per_batch(config.subsampling))
+        dataset = build_dataset(replace(run.dataset, split=split), seed=run.optim.seed)
+        size = None if clusters else run.loader.batch_size or 1
+        loader = build_loader(dataset, size, seed=run.optim.seed, shuffle=split == "train")
         began = time.perf_counter()
-        batch = collate(dataset.__getitems__([ItemKey(0, index) for index in range(count)]))
+        batch = next(iter(loader))
         seconds = time.perf_counter() - began
-    return Prepared(split, len(dataset), dataset.missing, seconds, count, batch)
+    first: Any = next(iter(loader.batch_sampler or ()))
+    return Prepared(split, len(dataset), dataset.missing, seconds, len(first), batch)
 
 
 def _show(run: "RunConfig", splits: Sequence[Prepared], model: str, parameters: int) -> None:

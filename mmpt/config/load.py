@@ -112,8 +112,9 @@ def attempt(
     Raises:
         ValueError: a reference in the file leads nowhere.
     """
+    partial = bool(tree.problems)  # what it does not say may stand in a file that could not be read
     tree = override(tree, overrides, BLOCKS)
-    raw, where, partial = tree.plain(source), tree.lines, bool(tree.problems)
+    raw, where = tree.plain(source), tree.lines
     problems = [*tree.problems, *_misspelt(raw, where)]
     save_path = _save_path(raw.get("eval"), problems, where)
     dataset = _block(DatasetConfig, raw, "dataset", problems, where, partial=partial, collect="extra")

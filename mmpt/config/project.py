@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from mmpt.config.load import Check, attempt, refuse
 from mmpt.config.tree import Lines, Tree, find_included, override, read_tree
-from mmpt.config.typed import Absent, nearest
+from mmpt.config.typed import Absent, dotted, nearest
 from mmpt.config.vocabulary import NEVER_WAS
 
 KEYS = ("project_dir", "base_dir", "run_task", "task_group")
@@ -109,8 +109,8 @@ def read_project(
                 problems.append(Absent(f"{template} does not exist, the template of {name}{_similar(template)}{at}"))
                 files[name] = TaskFile(folder / own / name, group, {})
             else:
-                values = _values(template, tree, group, (base, own), checks, problems)
-                files[name] = TaskFile(folder / own / name, group, values)
+                made = _values(template, tree, group, (base, own), checks, problems)
+                files[name] = TaskFile(folder / own / name, group, made)
     stages = _stages(values.get("run_task"), files, tree.lines, problems)
     if problems:
         refuse(str(path), problems)
@@ -122,19 +122,24 @@ def _values(
 ) -> Mapping[str, Any]:
     """Merge a group's keys over a template, rename the runs, and note what is wrong with the whole."""
     name = f"task_group.{group}"
-    block = DictConfig({key: value for key, value in project.values.task_group[group].items() if key != "task_list"})
+    block = {key: value for key, value in project.values["task_group"][group].items() if key != "task_list"}
     try:
         merged = read_tree(template).under(Tree(block, project.lines.below(name)))
-        for key in RUN_PATHS:
-            path = OmegaConf.select(merged.values, key)
-            if isinstance(path, str):
-                OmegaConf.update(merged.values, key, rename_run(path, *run))
+        merged = Tree(_with_runs(merged.values, *run), merged.lines, merged.problems)
         _, found = attempt(merged, source=str(template), checks=checks)
     except ValueError as error:
         problems.append(str(error))
         return {}
     problems.extend(found)
     return merged.plain(str(template))
+
+
+def _with_runs(values: Any, base: str, own: str, above: str = "") -> Any:
+    if above in RUN_PATHS and isinstance(values, str):
+        return rename_run(values, base, own)
+    if not isinstance(values, Mapping):
+        return values
+    return {key: _with_runs(value, base, own, dotted(above, key)) for key, value in values.items()}
 
 
 def rename_run(path: str, base: str, own: str) -> str:

@@ -120,8 +120,8 @@ class LoaderConfig:
     """How items become batches.
 
     Args:
-        batch_size: items of a batch in the model; of a data set that draws `subsampling` clips of one video, a
-            loader takes `batch_size // subsampling` videos.
+        batch_size: examples of a batch; where an item holds several clips of a video, a loader takes as many
+            fewer items.
         num_workers: processes that read ahead.
         train_subset: the split that is learnt from.
         valid_subset: the split that is looked at between epochs, or evaluated.
@@ -137,14 +137,3 @@ class LoaderConfig:
     validate_interval: int = 1
     validate_interval_updates: int = 0
     disable_validation: bool = False
-
-    def items_per_batch(self, subsampling: int | None) -> int:
-        """Say how many items of the data set make a batch.
-
-        Args:
-            subsampling: clips that an item holds; None or 1 for one.
-
-        Returns:
-            At least 1.
-        """
-        return max(1, (self.batch_size or 1) // (subsampling or 1))

@@ -48,12 +48,12 @@ class Tree:
     """A merged tree.
 
     Args:
-        values: what is written.
+        values: what is written: plain dicts, lists and values, references (`${...}`) not followed yet.
         lines: where.
         problems: what could not be read of it: files that it includes, overrides.
     """
 
-    values: DictConfig
+    values: Mapping[Any, Any]
     lines: Lines = Lines()
     problems: tuple[str, ...] = ()
 
@@ -61,15 +61,13 @@ class Tree:
         """Merge another tree over this one.
 
         Args:
-            above: its values win.
+            above: its values win; blocks are merged key by key, lists are replaced.
 
         Returns:
             The merged tree.
         """
-        merged = OmegaConf.merge(self.values, above.values)
-        assert isinstance(merged, DictConfig)
         places = {**self.lines.places, **above.lines.places}
-        return Tree(merged, Lines(places), (*self.problems, *above.problems))
+        return Tree(_merge(self.values, above.values), Lines(places), (*self.problems, *above.problems))
 
     def plain(self, source: str) -> dict[str, Any]:
         """Resolve references.
@@ -84,7 +82,7 @@ class Tree:
             ValueError: a reference leads nowhere.
         """
         try:
-            values: Any = OmegaConf.to_container(self.values, resolve=True)
+            values: Any = OmegaConf.to_container(OmegaConf.create(dict(self.values)), resolve=True)
         except OmegaConfBaseException as error:
             raise ValueError(f"{source}: {error}") from error
         return values
@@ -125,15 +123,17 @@ def parse_tree(text: str, source: str) -> Tree:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         at = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        if mark and "\t" in "".join(text.split("\n")[mark.line : mark.line + 1])[: mark.column + 1]:
+            at += "; indent with spaces, not with tabs"
         raise ValueError(f"{source} is not valid YAML: {error.problem or error.context}{at}") from error
     except (yaml.YAMLError, OmegaConfBaseException) as error:
         raise ValueError(f"{source} is not valid YAML: {error}") from error
     except OSError as error:  # a lone number or word
         raise ValueError(_no_mapping(source)) from error
-    if not isinstance(tree, DictConfig):
-        raise ValueError(_no_mapping(source))
     node = yaml.compose(text, Loader=yaml.SafeLoader)
-    return Tree(tree, Lines(dict(_lines(node, "", source)) if node else {}))
+    if not isinstance(tree, DictConfig) or isinstance(node, yaml.ScalarNode):
+        raise ValueError(_no_mapping(source))
+    return Tree(_unresolved(tree), Lines(dict(_lines(node, "", source)) if node else {}))
 
 
 def override(tree: Tree, overrides: Sequence[str], known: Sequence[str]) -> Tree:
@@ -154,7 +154,7 @@ def override(tree: Tree, overrides: Sequence[str], known: Sequence[str]) -> Tree
             continue
         key = text.partition("=")[0]
         places = {name: at for name, at in tree.lines.places.items() if not name.startswith(f"{key}.")}
-        above = Tree(OmegaConf.from_dotlist([text]), Lines({key: f"override {text}"}))
+        above = Tree(_unresolved(OmegaConf.from_dotlist([text])), Lines({key: f"override {text}"}))
         tree = Tree(tree.values, Lines(places), tree.problems).under(above)
     return tree
 
@@ -186,14 +186,14 @@ def _read(path: Path, seen: tuple[Path, ...]) -> Tree:
         raise FileNotFoundError(f"{path} {kind}; the projects of this package are under projects/")
     try:
         own = parse_tree(path.read_text(encoding="utf-8"), str(path))
-        includes = own.values.pop("includes", None)
+        includes = OmegaConf.create(dict(own.values)).get("includes")  # which follows a reference
     except (OmegaConfBaseException, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not valid YAML: {error}") from error
     at = own.lines("includes")
-    merged = Tree(DictConfig({}))
+    merged = Tree({})
     for name in _names(includes, path):
         merged = merged.under(_included(name, path, seen=(*seen, path.resolve()), at=at))
-    return merged.under(own)
+    return merged.under(Tree({key: value for key, value in own.values.items() if key != "includes"}, own.lines))
 
 
 def _included(name: str, by: Path, *, seen: tuple[Path, ...], at: str) -> Tree:
@@ -227,7 +227,7 @@ def find_included(name: str, by: Path) -> Path:
 
 
 def _nothing(problem: str) -> Tree:
-    return Tree(DictConfig({}), problems=(problem,))
+    return Tree({}, problems=(problem,))
 
 
 def _names(includes: Any, path: Path) -> list[str]:
@@ -237,6 +237,17 @@ def _names(includes: Any, path: Path) -> list[str]:
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
         raise ValueError(f"{path}: includes is {listed!r}; it takes the name of a YAML file, or a list of such names")
     return names
+
+
+def _merge(below: Any, above: Any) -> Any:
+    if not isinstance(below, Mapping) or not isinstance(above, Mapping):
+        return above
+    return {**below, **{key: _merge(below.get(key), value) for key, value in above.items()}}
+
+
+def _unresolved(tree: DictConfig) -> dict[Any, Any]:
+    values: Any = OmegaConf.to_container(tree)
+    return values
 
 
 def _no_mapping(source: str) -> str:
@@ -270,4 +281,4 @@ def _useless(text: str, known: Sequence[str]) -> str | None:
         (first,) = OmegaConf.from_dotlist([text])
     except (yaml.YAMLError, OmegaConfBaseException) as error:
         return f"the value of override {text!r} is not valid YAML: {error}"
-    return None if first in known else f"override {text!r}: there is no block {first!r}{nearest(first, known)}"
+    return None if str(first) in known else f"override {text!r}: there is no block {first!r}{nearest(first, known)}"

@@ -14,7 +14,16 @@ import pytest
 from tests.conftest import golden_folder
 
 # folders that test modules of this suite cover; others are named at the end of a run
-COVERED = ("01_checkpoints", "02_models", "03_losses", "05_s3d", "06_e2e", "09_metrics_predictors", "13_init_from_bert")
+COVERED = (
+    "01_checkpoints",
+    "02_models",
+    "03_losses",
+    "05_s3d",
+    "06_e2e",
+    "09_metrics_predictors",
+    "12_config",
+    "13_init_from_bert",
+)
 SUPPORT = ("common",)  # what cases refer to
 
 

@@ -1,0 +1,199 @@
+"""The YAML files that projects make, the lines that are printed, and the flags that the original's runs were given."""
+
+import json
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from mmpt.cli.main import main
+from mmpt.config import load_config
+from mmpt.config.project import read_project
+from mmpt.config.vocabulary import NEVER_WAS
+from tests.conftest import ROOT
+
+COVERS = "12_config"
+PROJECTS = (
+    "projects/mfmmlm.yaml",
+    "projects/mtm/mmfusionmtm.yaml",
+    "projects/mtm/vlm.yaml",
+    "projects/retri/videoretri.yaml",
+    "projects/retri/videoclip.yaml",
+)
+# What the original's command line says and a file does not, or says of the original's own pieces.
+NO_VALUES = {"--user-dir", "--task", "--arch", "--criterion", "--distributed-world-size", "--tensorboard-logdir"}
+
+
+class Case(NamedTuple):
+    """A file that a project makes."""
+
+    folder: Path
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        return _resolved(self.folder)[self.name]
+
+    @property
+    def project(self) -> str:
+        return f"{Path(self.name).parent}.yaml"
+
+
+def _resolved(folder: Path) -> dict[str, dict[str, Any]]:
+    files = ("resolved.json", "resolved_more.json")
+    return {name: values for file in files for name, values in json.loads((folder / file).read_text()).items()}
+
+
+def _commands(folder: Path) -> list[dict[str, Any]]:
+    return json.loads((folder / "commands.json").read_text())["commands"]
+
+
+def list_cases(folder: Path) -> list[Case]:
+    return [Case(folder, name) for name in _resolved(folder)]
+
+
+@pytest.fixture(scope="module")
+def structure(golden_dir: Path) -> dict[str, dict[str, Any]]:
+    return json.loads((golden_dir / COVERS / "structure.json").read_text())["files"]
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which every project has made its files, in place of those that come with this package."""
+    folder = tmp_path_factory.mktemp("clean")
+    for source in (*PROJECTS, "projects/task"):
+        target = folder / source
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if (ROOT / source).is_dir() else shutil.copyfile)(ROOT / source, target)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for project in PROJECTS:
+            assert main(["launch", project, "--dryrun"]) == 0
+    return folder
+
+
+def test_every_file_belongs_to_a_case(golden_dir: Path) -> None:
+    names = {"resolved.json", "resolved_more.json", "structure.json", "commands.json"}
+    assert {path.name for path in (golden_dir / COVERS).iterdir()} == names
+
+
+def test_a_generated_file_says_what_the_originals_does(case: Case, generated: Path) -> None:
+    assert load_config(generated / case.name).raw == case.recorded
+
+
+def test_a_project_makes_nothing_else(golden_dir: Path, generated: Path) -> None:
+    made = {str(path.relative_to(generated)) for path in (generated / "projects").rglob("*.yaml")}
+    templates = {str(path.relative_to(ROOT)) for path in (ROOT / "projects" / "task").iterdir()}
+    assert made == set(_resolved(golden_dir / COVERS)) | set(PROJECTS) | templates
+
+
+def test_the_files_that_come_with_this_package_are_the_generated_ones(generated: Path) -> None:
+    shipped = [path for name in ("retri/videoclip", "mtm/vlm") for path in (ROOT / "projects" / name).iterdir()]
+    assert len(shipped) == 31
+    for path in shipped:
+        assert path.read_text() == (generated / path.relative_to(ROOT)).read_text(), path
+
+
+def test_which_files_there_are_and_what_includes_what(structure: dict[str, dict[str, Any]]) -> None:
+    import yaml
+
+    ours = {path: yaml.safe_load((ROOT / path).read_text()) for path in structure}
+    assert {path: values.get("includes") for path, values in ours.items()} == {
+        path: about.get("includes") for path, about in structure.items()
+    }
+    there = {str(path.relative_to(ROOT)) for path in (ROOT / "projects").rglob("*.yaml")}
+    kept = {"projects/mfmmlm/", "projects/mtm/mmfusionmtm/", "projects/retri/videoretri/"}  # made by whoever wants them
+    assert {path for path in there if not path.startswith(tuple(kept))} == set(structure)
+    for path in PROJECTS:
+        about, values = structure[path], ours[path]
+        lists = {group: block.get("task_list") for group, block in values["task_group"].items()}
+        assert {group: tasks for group, tasks in lists.items() if tasks} == {
+            group: tasks for group, tasks in about["task_lists"].items() if tasks
+        }
+        stages = [[n for n in s if n not in NEVER_WAS] if isinstance(s, list) else s for s in about.get("run_task", [])]
+        assert (values["project_dir"], values.get("base_dir"), values.get("run_task", [])) == (
+            about["project_dir"],
+            about.get("base_dir"),
+            stages,
+        )
+
+
+def test_the_lines_that_are_printed(
+    golden_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(ROOT / "projects", tmp_path / "projects")
+    monkeypatch.chdir(tmp_path)
+    recorded = json.loads((golden_dir / COVERS / "commands.json").read_text())["generate"]
+    assert recorded
+    for project, about in recorded.items():
+        assert main(["launch", project, "--dryrun"]) == about["rc"]
+        assert capsys.readouterr().out.splitlines() == about["stdout"]
+
+
+def test_the_stages_of_a_project() -> None:
+    project = read_project(ROOT / "projects/mtm/vlm.yaml")
+    assert [[path.name for path in stage] for stage in project.stages] == [
+        ["how2.yaml"],
+        ["vtt.yaml", "vttqa.yaml", "youcook.yaml", "youcookcap.yaml", "crosstask.yaml", "coin.yaml"],
+    ]
+
+
+def test_typed_fields_are_the_flags_that_the_original_gave(golden_dir: Path) -> None:
+    seen: set[str] = set()
+    for about in _commands(golden_dir / COVERS):
+        line = about["stdout"][-1]
+        if "fairseq-train" not in line:
+            continue
+        run = load_config(ROOT / about["args"][0])
+        flags = _flags(shlex.split(line.removeprefix("launching "))[2:])
+        for flag, text in flags.items():
+            if flag not in NO_VALUES:
+                seen.add(flag)
+                assert _written(_field(run, flag)) == text, flag
+    assert {"--lr", "--adam-betas", "--fp16", "--restore-file", "--warmup-updates", "--keep-last-epochs"} <= seen
+
+
+def _flags(words: list[str]) -> dict[str, str]:
+    flags: dict[str, str] = {}
+    for word in words:
+        if word.startswith("--"):
+            flags[last := word] = "true"
+        else:
+            flags[last] = word  # pyright: ignore[reportPossiblyUnbound]
+    return flags
+
+
+def _field(run: Any, flag: str) -> Any:
+    name = flag.removeprefix("--").replace("-", "_")
+    (part,) = (part for part in (run.optim, run.checkpoint, run.logging, run.loader) if hasattr(part, name))
+    return getattr(part, name)
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, tuple) and len(value) == 1:
+        (value,) = value
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def test_which_job_a_file_runs(golden_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.chdir(ROOT)
+    for about in _commands(golden_dir / COVERS):
+        code = main(["launch", *about["args"]])
+        printed = capsys.readouterr().out
+        if about["rc"]:
+            assert code == 2 and not printed  # the original ends with a KeyError there
+            continue
+        recorded = about["stdout"][-1]
+        path = about["args"][0]
+        words = shlex.split(printed.removeprefix("launching "))
+        if "predict.py" in recorded:
+            assert words[1:] == ["-m", "mmpt", "evaluate", path]
+            continue
+        processes = _flags(shlex.split(recorded)[3:]).get("--distributed-world-size", "1")
+        assert words[-4:] == ["-m", "mmpt", "train", path]
+        assert processes == (words[words.index("--nproc-per-node") + 1] if "--nproc-per-node" in words else "1")
