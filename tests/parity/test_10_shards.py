@@ -120,7 +120,7 @@ def test_clusters_are_the_originals(in_shards: Path) -> None:
 
 
 class Keys(Aligner):
-    def __call__(self, video_id, video_feature, text_feature, rng) -> dict:  # noqa: ANN001
+    def __call__(self, video_id, video_feature, text_feature, rng) -> dict:
         return {"key": video_id, "seconds": len(video_feature), "captions": len(text_feature["cap"])}
 
 
