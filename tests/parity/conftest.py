@@ -20,7 +20,9 @@ COVERED = (
     "03_losses",
     "05_s3d",
     "06_e2e",
+    "07_random",
     "09_metrics_predictors",
+    "10_shards",
     "12_config",
     "13_init_from_bert",
 )
