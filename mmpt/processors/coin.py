@@ -10,7 +10,7 @@ import torch
 
 from mmpt.config.schema import COIN_LABELS
 from mmpt.processors.aligner import Aligner
-from mmpt.processors.base import Listing, MetaProcessor, TextProcessor, VideoProcessor
+from mmpt.processors.base import Listing, MetaProcessor, TextProcessor
 from mmpt.processors.ds import covered_seconds, cut_windows
 from mmpt.utils.registry import register
 from mmpt.utils.tables import json_part, number, read_json, segment_fault
@@ -55,8 +55,8 @@ class COINActionSegmentationMetaProcessor(MetaProcessor):
         for _, record in _records(path):
             steps = record.get("annotation") if record["subset"] == "testing" else None
             for step in steps if isinstance(steps, list) else ():
-                if _label(step):
-                    words[_label(step)] = str(step.get("label"))
+                if _label(step) and isinstance(step.get("label"), str):
+                    words[_label(step)] = step["label"]
         absent = [label for label in range(1, max(words, default=0) + 1) if label not in words]
         if absent:
             raise ValueError(
@@ -77,11 +77,6 @@ class COINActionSegmentationMetaProcessor(MetaProcessor):
             "caps": torch.stack([caps for caps, _ in laid_out]),
             "cmasks": torch.stack([cmasks for _, cmasks in laid_out]),
         }
-
-
-@register("video_processor")
-class COINActionSegmentationVideoProcessor(VideoProcessor):
-    """Reads the features of a whole video."""
 
 
 @register("text_processor")

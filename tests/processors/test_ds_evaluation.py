@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from mmpt.cli.main import main
 from mmpt.config import load_config
 from mmpt.datasets import build_dataset, build_loader
 from mmpt.processors.didemo import DiDeMoMetaProcessor
@@ -109,3 +110,38 @@ def test_a_run_of_ones_own_data(golden_dir: Path, monkeypatch: pytest.MonkeyPatc
     assert [int(item["vmasks"].sum()) for item in items] == [5, 32]  # 40 seconds are cut to max_video_len
     assert [float(item["vfeats"].sum()) for item in items] == [5 * 16, 2 * 32 * 16]
     assert items[0]["caps"].tolist()[:6] == [2, 3, 280, 119, 349, 3]
+
+
+def batch_of(video: Path, path: Path, monkeypatch: pytest.MonkeyPatch, golden_dir: Path) -> dict[str, Any]:
+    """`mmpt extract` on a video that a DiDeMo file names, then the data set's only batch."""
+    monkeypatch.chdir(path)
+    monkeypatch.delenv("MMPT_HOME", raising=False)
+    (path / "tiny-bert").symlink_to(golden_dir / "common" / "tiny-bert")
+    assert main(["extract", str(video), "-o", "feat", "--backbone", "grid"]) == 0
+    listed = [{"video": name, "description": "chop the onion", "times": [[0, 0]]} for name in (video.name, "no.mov")]
+    (path / "test_data.json").write_text(json.dumps(listed))
+    (path / "run.yaml").write_text(
+        "dataset:\n  bert_name: tiny-bert\n  split: test\n  vfeat_dir: feat\n  test_path: test_data.json\n"
+        "  backbone: grid\n  meta_processor: DiDeMoMetaProcessor\n  video_processor: VideoProcessor\n"
+        "  text_processor: DiDeMoTextProcessor\n  aligner: DiDeMoAligner\nmodel:\n  model_cls: MMFusionSeparate\n"
+    )
+    dataset = build_dataset(load_config("run.yaml").dataset)
+    assert dataset.missing == ("no.mov",)
+    (batch,) = build_loader(dataset, 1, shuffle=False)
+    return batch
+
+
+def test_from_a_rendered_video_to_a_batch(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, golden_dir: Path
+) -> None:
+    batch = batch_of(clip, tmp_path, monkeypatch, golden_dir)
+    assert batch["vmasks"].sum() == 3  # two and a half seconds
+    assert torch.allclose(batch["vfeats"][0, :3].norm(dim=1), torch.ones(3), atol=1e-3)
+
+
+def test_from_a_real_video_to_a_batch(
+    real_videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, golden_dir: Path
+) -> None:
+    batch = batch_of(real_videos / "dog.mp4", tmp_path, monkeypatch, golden_dir)
+    assert batch["vmasks"].sum() == 5 and batch["video_id"] == ["dog.mp4"]
+    assert torch.allclose(batch["vfeats"][0, :5].norm(dim=1), torch.ones(5), atol=1e-3)
