@@ -16,13 +16,13 @@ from mmpt.config import load_config
 from mmpt.config.load import find_project_file
 from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.models.checkpoints import load_folder
-from mmpt.models.pretrained import S3D_WEIGHTS, load_run, make_aligner
+from mmpt.models.pretrained import load_run, make_aligner
 from mmpt.processors.aligner import Aligner
 from mmpt.text.tokenizer import load_tokenizer
 from mmpt.utils.places import locate
-from mmpt.video.backbones.base import Backbone
-from mmpt.video.backbones.s3d import S3DBackbone
-from mmpt.video.features import Features, Progress, cached, extract
+from mmpt.video.backbones.base import Backbone, build_backbone, same_backbone
+from mmpt.video.backbones.s3d import S3D_WEIGHTS, S3DBackbone, check_device
+from mmpt.video.features import Features, Progress, cached, extract, stored
 from mmpt.video.windows import cut, merge
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Scorer:
         use_cache: bool = True,
     ) -> None:
         expected = model.config.features["backbone"]
-        if backbone.name != expected or backbone.dim != model.config.video_dim:
+        if not same_backbone(backbone.name, expected) or backbone.dim != model.config.video_dim:
             raise ValueError(
                 f"the model {name} was made for {expected} features of width {model.config.video_dim}; the backbone "
                 f"{backbone.name!r} gives width {backbone.dim}"
@@ -134,7 +134,8 @@ class Scorer:
         """Encode a video of any length, window by window.
 
         Args:
-            video: a file; frames, uint8 (seconds, 30, H, W, 3); or features, float (seconds, 512).
+            video: a file; frames, uint8 (seconds, 30, H, W, 3); or features, float (seconds, 512), or the .npy file
+                that holds them.
             stride: seconds from one window's start to the next; by default windows do not overlap.
             on_progress: called with the number of seconds whose features are computed so far.
 
@@ -178,6 +179,8 @@ class Scorer:
             FileNotFoundError: as for `encode_video`.
             ValueError: as for `encode_video`.
         """
+        if isinstance(video, (str, os.PathLike)) and Path(video).suffix == ".npy":
+            video = stored(video)
         if isinstance(video, (str, os.PathLike)):
             get = cached if self.use_cache else extract
             return get(video, self.backbone, l2_normalize=self.l2_normalized, on_progress=on_progress)
@@ -274,6 +277,7 @@ def load(
     runtime: str = "torch",
     bert_name: str | None = None,
     use_cache: bool = True,
+    backbone: Backbone | None = None,
 ) -> Scorer:
     """Load a model for scoring.
 
@@ -286,6 +290,7 @@ def load(
         runtime: of the video backbone, ``"torch"`` or ``"openvino"``.
         bert_name: folder or hub name of the BERT, in place of the one the model names.
         use_cache: keep features in the user's cache folder.
+        backbone: what turns frames into features, for models that take others than S3D's or grid's.
 
     Returns:
         The scorer.
@@ -298,8 +303,9 @@ def load(
     layers = model.config.bert_config.num_hidden_layers
     if hasattr(model, "mm_encoder") and not model.config.num_iso_layer:
         model.config.num_iso_layer = layers  # as in every published evaluation: without it nothing is encoded alone
-    backbone = S3DBackbone(locate(S3D_WEIGHTS), precision=precision, runtime=runtime, device=device)
-    model.to(backbone.device)  # pyright: ignore[reportArgumentType] - transformers' own signature is wrong
+    if backbone is None:
+        backbone = _backbone(model.config.features["backbone"], precision, runtime, device)
+    model.to(check_device(device))  # pyright: ignore[reportArgumentType] - transformers' own signature is wrong
     return Scorer(model, tokenizer, aligner, backbone, name=os.fspath(name), use_cache=use_cache)
 
 
@@ -346,6 +352,18 @@ def _load_model(
     model = load_folder(folder)
     tokenizer = load_tokenizer(bert_name or str(folder))
     return model, tokenizer, make_aligner(model, tokenizer)
+
+
+def _backbone(name: str, precision: str | None, runtime: str, device: str | torch.device) -> Backbone:
+    """What computes a model's features; a weights folder names it, so only this package's own are made."""
+    if name == "s3d":
+        return S3DBackbone(locate(S3D_WEIGHTS), precision=precision, runtime=runtime, device=device)
+    if name == "grid":
+        return build_backbone(name, precision=precision)
+    raise ValueError(
+        f"the model takes features of {name!r}; hand that backbone in: mmpt.load(..., backbone=...), for example made "
+        "by mmpt.video.backbones.base.build_backbone, or score .npy files that `mmpt extract` wrote"
+    )
 
 
 def _stack(parts: Any) -> tuple[torch.Tensor, torch.Tensor]:

@@ -10,17 +10,19 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from mmpt.utils.content import remembered_hash
+from mmpt.utils.featurefile import read_features
 from mmpt.utils.files import atomic_path, cache_dir
-from mmpt.video.backbones.base import Backbone
+from mmpt.video.backbones.base import Backbone, feature_name, same_backbone
 from mmpt.video.errors import VideoDamageWarning, VideoError, check_file
 from mmpt.video.reader import read_seconds
 from mmpt.video.streaming import Rows, stream
@@ -196,6 +198,68 @@ def features_of(rows: Rows, backbone: Backbone, *, l2_normalize: bool, source: s
         l2_normalized=l2_normalize,
         source=source,
         damage=tuple(rows.damage),
+    )
+
+
+def stored(path: str | os.PathLike[str]) -> Features:
+    """Read a feature file, as `mmpt extract` writes them or as the published ones are.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The features, in float32; a file that says nothing of itself counts as published: S3D, unit length.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, or holds no features.
+    """
+    found = read_features(path)
+    backbone, l2_normalized = origin(found.about)
+    return Features(
+        array=found.array.astype(np.float32),
+        backbone=backbone,
+        version=str(found.about.get("version", "")),
+        precision=str(found.about.get("precision", "")),
+        l2_normalized=l2_normalized,
+        source=str(found.about.get("source", "")),
+        damage=tuple(found.about.get("damage", ())),
+    )
+
+
+def origin(about: Mapping[str, Any]) -> tuple[str, bool]:
+    """Say what features are, by what their file says.
+
+    Args:
+        about: what it says; nothing in the published ones.
+
+    Returns:
+        The backbone's name, and whether each second has unit length.
+    """
+    return str(about.get("backbone", PUBLISHED[0])), bool(about.get("l2_normalized", PUBLISHED[1]))
+
+
+def check_origin(about: Mapping[str, Any], path: Path, *, backbone: str, l2_normalized: bool) -> None:
+    """Refuse features that are not of the kind that a configuration names.
+
+    Args:
+        about: what their file says.
+        path: the file.
+        backbone: `dataset.backbone`.
+        l2_normalized: `dataset.l2_normalize`.
+
+    Raises:
+        ValueError: they come from another backbone, or are scaled otherwise.
+    """
+    got, unit = origin(about)
+    wanted = feature_name(backbone) if ":" in backbone else backbone
+    if same_backbone(got, wanted) and unit == l2_normalized:
+        return
+    says = "" if about else " (it says nothing of itself, so it counts as a published one)"
+    raise ValueError(
+        f"{path} holds features of {got!r}, l2_normalize={unit}{says}; the configuration takes those of {wanted!r}, "
+        f"l2_normalize={l2_normalized}. Extract the videos again, or set dataset.backbone and dataset.l2_normalize to "
+        "what the features are"
     )
 
 
