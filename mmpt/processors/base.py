@@ -21,6 +21,7 @@ from mmpt.text.tokenizer import load_tokenizer
 from mmpt.utils.featurefile import read_features
 from mmpt.utils.places import locate
 from mmpt.utils.registry import register
+from mmpt.video.features import check_origin
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -231,9 +232,13 @@ class VideoProcessor(Processor):
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: the file is damaged, or the configuration names no `vfeat_dir`.
+            ValueError: the file is damaged or holds other features than the configuration says, or the configuration
+                names no `vfeat_dir`.
         """
-        return read_features(feature_path(self.folder, str(video_id))).array
+        path = feature_path(self.folder, str(video_id))
+        found = read_features(path)
+        check_origin(found.about, path, backbone=self.config.backbone, l2_normalized=self.config.l2_normalize)
+        return found.array
 
     @functools.cached_property
     def folder(self) -> Path:
