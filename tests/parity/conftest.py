@@ -20,6 +20,7 @@ COVERED = (
     "03_losses",
     "05_s3d",
     "06_e2e",
+    "07_processors",
     "07_random",
     "09_metrics_predictors",
     "10_shards",

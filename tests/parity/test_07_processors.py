@@ -16,15 +16,15 @@ from mmpt.processors.aligner import Aligner
 from mmpt.processors.base import TextProcessor
 from mmpt.processors.coin import COINActionSegmentationMetaProcessor
 from mmpt.processors.crosstask import CrossTaskMetaProcessor, CrossTaskTextProcessor, Item
-from mmpt.processors.ds import NLGTextProcessor
-from mmpt.processors.msrvtt import MSRVTTQATextProcessor, MSRVTTTextProcessor
+from mmpt.processors.msrvtt import MSRVTTTextProcessor
 from mmpt.processors.youcook2 import YoucookVideoProcessor
 from mmpt.utils.registry import lookup
 from mmpt.utils.seeding import generator
+from tests.parity import test_07_sequences as sequences
 from tests.parity.comparing import assert_close
 
 COVERS = "07_processors"
-FILES = ("meta_processors", "aligners_simple", "aligners_windows")
+FILES = ("meta_processors", "aligners_simple", "aligners_windows")  # test_07_sequences has the others
 MODEL = "\nmodel:\n  model_cls: MMFusion\n"
 
 
@@ -68,6 +68,13 @@ def in_data(golden_dir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     return tmp_path
 
 
+def test_every_case_belongs_to_a_module(golden_dir: Path) -> None:
+    folder = golden_dir / COVERS
+    names = {path.stem for path in folder.iterdir() if path.suffix == ".json"}
+    cases = {(file, name) for file in names for name in json.loads((folder / f"{file}.json").read_text())["cases"]}
+    assert cases == {(case.file, case.name) for case in [*list_cases(folder), *sequences.list_cases(folder)]}
+
+
 def test_recorded(case: Case, in_data: Path) -> None:
     check = {"meta_processors": check_meta, "aligners_simple": check_simple, "aligners_windows": check_windows}
     check[case.file](case)
@@ -88,11 +95,13 @@ def check_meta(case: Case) -> None:
         text = lookup("text_processor", recorded.get("text_processor", "TextProcessor"))(config)
         assert [text(meta[index][1], rng) for index in range(len(meta))] == recorded["text_ids"]
     if "text_out" in recorded:
-        text = {"msrvttqa": MSRVTTQATextProcessor, "youcook_nlg": NLGTextProcessor}[case.name](config)
+        questions = recorded["meta_processor"] == "MSRVTTQAMetaProcessor"
+        name = "MSRVTTQATextProcessor" if questions else recorded["text_processor"]
+        text = lookup("text_processor", name)(config)
         assert [list(text(meta[index][1], rng)) for index in range(len(meta))] == recorded["text_out"]
     if "text_candidates_of_first" in recorded:
         text = MSRVTTTextProcessor(config)
-        drawn = {json.dumps(text(meta[0][1], generator(0, 0, index))) for index in range(60)}
+        drawn = {json.dumps(text(meta[0][1], generator(0, 0, index))) for index in range(200)}
         assert drawn == set(recorded["text_candidates_of_first"])
     if "video_shape" in recorded:
         clips = [YoucookVideoProcessor(config)(meta[index][0]) for index in range(len(meta))]
