@@ -1,14 +1,22 @@
-"""`mmpt evaluate`: prepare and check the evaluation of a YAML file."""
+"""`mmpt evaluate`: a model's answers on a data set, and what they are worth."""
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mmpt.config import RunConfig
+    from mmpt.evaluators.cards import Card
+    from mmpt.evaluators.predicting import Row
 
 EXAMPLES = """examples:
-  mmpt evaluate projects/mtm/vlm/test_vtt.yaml --check
-  mmpt evaluate projects/mtm/vlm/test_coin.yaml --check dataset.test_path=my.json
+  mmpt evaluate projects/retri/videoclip/test_youcook_zs.yaml
+  mmpt evaluate projects/mtm/vlm/test_vtt.yaml protocol=paper
+  mmpt evaluate projects/mtm/vlm/test_coin.yaml --all-checkpoints
+  mmpt evaluate projects/mtm/vlm/test_coin.yaml --check
 
-Every key, class and file that the YAML file names is looked at, the data set
-and the model are made, and the first batch is shown. This version does not
-predict yet.
+Writes card.json, card.md and predictions.jsonl below eval.save_path. Give the
+same command again after any stop: what is answered is not asked again.
 """
 
 
@@ -18,14 +26,116 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     parser.epilog = EXAMPLES
     preparing.configure(parser)
+    parser.add_argument("-o", "--out", type=Path, metavar="FOLDER", help="where results go (eval.save_path)")
+    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights (fairseq.common_eval.path)")
+    parser.add_argument("--all-checkpoints", action="store_true", help="evaluate each checkpoint of the run")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or mps (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prepare an evaluation.
+    """Evaluate, or with --check prepare only.
 
     Returns:
-        0 with --check, else 2.
+        0.
     """
-    from mmpt.cli.preparing import prepare
+    if args.check:
+        from mmpt.cli.preparing import prepare
 
-    return prepare(args, evaluation=True)
+        prepare(args, evaluation=True)
+        return 0
+    from mmpt.cli.console import out
+    from mmpt.cli.preparing import check_file
+    from mmpt.evaluators.running import checkpoints_of
+    from mmpt.utils.places import locate
+
+    config = check_file(args.yaml, args.overrides, evaluation=True)
+    folder = args.out or (None if config.save_path is None else locate(config.save_path))
+    if folder is None:
+        raise ValueError(f"{config.source} does not say where results go; set eval.save_path, or give --out FOLDER")
+    if not args.all_checkpoints:
+        _show(_evaluate(config, args.checkpoint, folder, args.device), config.task.protocol)
+        out.print(f"written: {folder}/card.json, card.md, predictions.jsonl", soft_wrap=True)
+        return 0
+    cards = {path: _evaluate(config, path, folder / path.stem, args.device) for path in checkpoints_of(config)}
+    _show_sweep(cards, config.task.protocol)
+    return 0
+
+
+def _evaluate(config: "RunConfig", checkpoint: Path | None, folder: Path, device: str) -> "Card":
+    from mmpt.cli.console import quiet_transformers
+    from mmpt.cli.progress import count_bar
+    from mmpt.evaluators.cards import write_card
+    from mmpt.evaluators.running import evaluate, prepare
+
+    with quiet_transformers():
+        evaluation = prepare(config, checkpoint=checkpoint, device=device)
+    with count_bar(f"asking {evaluation.checkpoint.name}", len(evaluation.dataset)) as advance:
+        card, rows = evaluate(evaluation, folder=folder, on_progress=lambda done, _: advance(done))
+    write_card(card, folder)
+    _write_answers(folder / "predictions.jsonl", rows)
+    return card
+
+
+def _write_answers(path: Path, rows: "list[Row]") -> None:
+    """What can be read of the answers, a line for each item."""
+    import json
+
+    import numpy as np
+
+    from mmpt.utils.files import atomic_path
+
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for row in rows:
+            plain = {key: value for key, value in row.items() if not isinstance(value, np.ndarray)}
+            file.write(json.dumps(plain, ensure_ascii=False) + "\n")
+
+
+def _show(card: "Card", protocol: str) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from mmpt.cli.console import legible, out
+    from mmpt.evaluators.cards import number
+
+    other = "paper" if protocol == "fixed" else "fixed"
+    table = Table("measure", box=box.SIMPLE_HEAD)
+    for name in (protocol, "95 %", other, *card.baselines):
+        table.add_column(name, justify="right")
+    names = [*card.results[protocol], *(name for name in card.results[other] if name not in card.results[protocol])]
+    for name in names:
+        first, second = card.results[protocol].get(name, {}), card.results[other].get(name, {})
+        interval = f"{number(first.get('low'))}\N{EN DASH}{number(first.get('high'))}" if first else ""
+        baselines = [number(values.get(name)) for values in card.baselines.values()]
+        table.add_row(name, number(first.get("value")), interval, number(second.get("value")), *baselines)
+    out.print(Text(legible(card.title)), soft_wrap=True)
+    out.print(table)
+    told: dict[str, Any] = dict(card.protocol)
+    out.print(
+        f"{told['items']:,} items of {told['videos']:,} videos, {len(told['missing']):,} videos missing; "
+        f"window {told['window']}, stride {told['stride']}; {card.wall_seconds:.0f} s"
+    )
+
+
+def _show_sweep(cards: "dict[Path, Card]", protocol: str) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from mmpt.cli.console import out
+    from mmpt.evaluators.cards import headline, number
+
+    name = headline(next(iter(cards.values())))
+    table = Table("checkpoint", box=box.SIMPLE_HEAD)
+    for column in (f"{name} ({protocol})", "95 %"):
+        table.add_column(column, justify="right")
+    told = {path: card.results[protocol][name] for path, card in cards.items()}
+    for path, result in told.items():
+        interval = f"{number(result['low'])}\N{EN DASH}{number(result['high'])}"
+        table.add_row(path.name, number(result["value"]), interval)
+    sign = 1 if next(iter(told.values()))["higher_is_better"] else -1
+    best = max(told, key=lambda path: sign * (told[path]["value"] or 0))
+    out.print(table)
+    out.print(
+        f"best: {best.name}. It was chosen on the very data that it is measured on, so its value is optimistic: choose "
+        "on validation data, and report that checkpoint's value here.",
+    )

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from mmpt.config import RunConfig
     from mmpt.config.typed import Where
 
-NOT_YET = 2  # exit code of what this version cannot do
 SHOWN = 5  # ids of missing videos that are named
 PATIENCE = timedelta(hours=12)  # that processes wait for the first, which reads and shows
 
@@ -47,42 +45,53 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", action="store_true", help="only prepare and check: exit code 0 when all is well")
 
 
-def prepare(args: argparse.Namespace, *, evaluation: bool) -> int:
+def prepare(args: argparse.Namespace, *, evaluation: bool) -> None:
     """Check a file, make its data sets and its model, and show them. Of several processes, the first does it.
 
     Args:
         args: what `configure` asked for.
         evaluation: whether the file is to be evaluated, and not trained.
 
-    Returns:
-        0 with --check, else 2: this version runs neither.
+    Raises:
+        FileNotFoundError: the file, or one that it needs, is not there.
+        ValueError: something in it is wrong; all of it is told.
     """
     if int(os.environ.get("RANK", "0")) == 0:
-        _prepare(args, evaluation)
+        run = check_file(args.yaml, args.overrides, evaluation=evaluation)
+        _show_prepared(run, evaluation)
     _wait_for_the_first()
-    if args.check:
-        return 0
-    if int(os.environ.get("RANK", "0")) == 0:
-        what = "an evaluation, but does not predict" if evaluation else "a training, but does not train"
-        sys.stderr.write(
-            f"mmpt: error: this version prepares and checks {what} yet; nothing was run and nothing was written "
-            "(--check asks for just this, and ends with exit code 0)\n"
-        )
-    return NOT_YET
 
 
-def _prepare(args: argparse.Namespace, evaluation: bool) -> None:
+def check_file(path: Path, overrides: Sequence[str], *, evaluation: bool) -> "RunConfig":
+    """Read a task's file, and see that every key, class and file that it names is there.
+
+    Args:
+        path: the file.
+        overrides: ``key=value`` pairs.
+        evaluation: whether it is to be evaluated, and not trained.
+
+    Returns:
+        What it says.
+
+    Raises:
+        FileNotFoundError: the file is not there.
+        ValueError: something in it is wrong; all of it is told.
+    """
     from mmpt.cli.checking import check_files, check_names
-    from mmpt.cli.console import quiet_transformers
     from mmpt.config.load import load_config
     from mmpt.config.project import is_project
     from mmpt.config.tree import read_tree
+
+    if is_project(read_tree(path)):
+        raise ValueError(f"{path} is a project of many tasks; write their files: mmpt launch {path} --dryrun")
+    checks = (check_names, check_files, _check_evaluation if evaluation else _check_training)
+    return load_config(path, overrides, checks=checks)
+
+
+def _show_prepared(run: "RunConfig", evaluation: bool) -> None:
+    from mmpt.cli.console import quiet_transformers
     from mmpt.models.build import build_config, build_model
 
-    if is_project(read_tree(args.yaml)):
-        raise ValueError(f"{args.yaml} is a project of many tasks; write their files: mmpt launch {args.yaml} --dryrun")
-    checks = (check_names, check_files, _check_evaluation if evaluation else _check_training)
-    run = load_config(args.yaml, args.overrides, checks=checks)
     splits = [_prepare_split(run, split) for split in _splits(run, evaluation)]
     with quiet_transformers():
         model = build_model(build_config(run))

@@ -2,14 +2,13 @@
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
-    TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -103,3 +102,26 @@ def part_bar(unit: str) -> Iterator[PartBar]:
     )
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         yield PartBar(progress, unit)
+
+
+@contextlib.contextmanager
+def count_bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar in items.
+
+    Args:
+        label: what is done.
+        total: how many items there are.
+
+    Yields:
+        A function that takes the number of items done.
+    """
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+        task = progress.add_task(label, total=total)
+        yield lambda done: progress.update(task, completed=done)

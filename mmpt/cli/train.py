@@ -1,7 +1,10 @@
 """`mmpt train`: prepare and check the training of a YAML file."""
 
 import argparse
+import os
+import sys
 
+NOT_YET = 2  # exit code of what this version cannot do
 EXAMPLES = """examples:
   mmpt train projects/retri/videoclip/how2.yaml --check
   mmpt train projects/mtm/vlm/vtt.yaml --check fairseq.dataset.batch_size=64
@@ -28,4 +31,12 @@ def run(args: argparse.Namespace) -> int:
     """
     from mmpt.cli.preparing import prepare
 
-    return prepare(args, evaluation=False)
+    prepare(args, evaluation=False)
+    if args.check:
+        return 0
+    if int(os.environ.get("RANK", "0")) == 0:
+        sys.stderr.write(
+            "mmpt: error: this version prepares and checks a training, but does not train yet; nothing was run and "
+            "nothing was written (--check asks for just this, and ends with exit code 0)\n"
+        )
+    return NOT_YET

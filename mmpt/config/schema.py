@@ -145,6 +145,7 @@ class TaskConfig:
         slurm_config: the size of a cluster's job in the original; nothing here reads it.
         predictor: registered name of what turns a model's output into predictions.
         metric: registered name of what judges them.
+        protocol: which way of measuring comes first: ``"fixed"``, or ``"paper"``, the original's with its faults.
         gen_param: how captions are written, for example ``{"num_beams": 5}``.
         retri_epoch: epochs between two retrievals of clusters.
         num_cands: neighbours that a cluster is drawn from.
@@ -157,11 +158,16 @@ class TaskConfig:
     slurm_config: str | None = None
     predictor: str | None = None
     metric: str | None = None
+    protocol: str = "fixed"
     gen_param: Mapping[str, Any] | None = None
     retri_epoch: int | None = None
     num_cands: int | None = None
     vectorpool_cls: str | None = None
     retriever_cls: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.protocol not in ("fixed", "paper"):
+            raise ValueError(f"protocol is {self.protocol!r}; it takes fixed or paper")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmpt.evaluators.base import Measure, Metric, Protocol
+from mmpt.datasets.mmdataset import MMDataset
+from mmpt.evaluators.base import PROTOCOLS, Measure, Metric, Protocol
+from mmpt.evaluators.predicting import INDEX, Item, Predictor, Row, stack
+from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.utils.registry import register
 
 PIECES = 6
@@ -121,3 +124,69 @@ def _best_overlap(moment: Moment, truth: Sequence[Moment]) -> float:
         union = max(moment[1], last) - min(moment[0], first) + 1
         overlaps.append(max(0, common) / union)
     return float(np.mean(sorted(overlaps)[-JUDGES:]))
+
+
+@register("predictor")
+class DiDeMoPredictor(Predictor):
+    """Ranks the moments of each sentence's video."""
+
+    def prepare(self, model: MMPTPreTrainedModel, dataset: MMDataset) -> None:
+        """Take the annotators' moments.
+
+        Args:
+            model: of at least 30 seconds (max_video_len).
+            dataset: of `DiDeMoMetaProcessor`.
+
+        Raises:
+            ValueError: the model takes less than a whole video, or the data set has no moments.
+        """
+        if model.config.max_video_len < PIECES * PIECE:
+            raise ValueError(
+                f"the model takes {model.config.max_video_len} seconds (dataset.max_video_len) and DiDeMo's videos "
+                f"have {PIECES * PIECE}; evaluate a model that takes them whole"
+            )
+        times = getattr(dataset.meta, "times", None)
+        if times is None:
+            raise ValueError("the data set has no moments; moment ranking takes DiDeMoMetaProcessor")
+        self._times = times
+
+    def answer(self, model: MMPTPreTrainedModel, items: Sequence[Item]) -> list[Row]:
+        """Rank.
+
+        Args:
+            model: encodes either side on its own.
+            items: of `DiDeMoAligner`.
+
+        Returns:
+            For each: `id`, `truth`, and a ranking for each protocol.
+        """
+        caps, cmasks, vfeats, vmasks = stack(items, "caps", "cmasks", "vfeats", "vmasks", device=model.device)
+        trimmed, model.trim_padding = model.trim_padding, False  # the paper's protocol looks at padded seconds too
+        try:
+            seconds = model.get_video_tokens(vfeats, vmasks, caps, cmasks).float().cpu().numpy()  # (B, V, D)
+        finally:
+            model.trim_padding = trimmed
+        texts = model.get_text_features(caps, cmasks).float().cpu().numpy()  # (B, D)
+        real = vmasks.cpu().numpy()
+        return [
+            {
+                "id": str(item["video_id"]),
+                "truth": [list(moment) for moment in self._times[item[INDEX]]],
+                **{protocol: rank_moments(*row, protocol=protocol) for protocol in PROTOCOLS},
+            }
+            for item, *row in zip(items, seconds, real, texts, strict=True)
+        ]
+
+    def gather(self, rows: Sequence[Row], protocol: Protocol) -> MomentAnswers:
+        """Take the rankings of a protocol.
+
+        Args:
+            rows: as `answer` gives them.
+            protocol: which rankings.
+
+        Returns:
+            The rankings.
+        """
+        rankings = [[(first, last) for first, last in row[protocol]] for row in rows]
+        truths = [[(first, last) for first, last in row["truth"]] for row in rows]
+        return MomentAnswers(rankings, truths, tuple(row["id"] for row in rows))

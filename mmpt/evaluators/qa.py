@@ -1,10 +1,13 @@
 """Multiple choice: which of five sentences a video goes with."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from mmpt.evaluators.base import Measure, Metric, Protocol
+from mmpt.evaluators.predicting import Item, Predictor, Row, stack
+from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.utils.registry import register
 
 
@@ -66,3 +69,46 @@ def choose(videos: np.ndarray, sentences: np.ndarray) -> np.ndarray:
         int (N,), the sentence with the largest dot product; the first of equal ones.
     """
     return np.einsum("nd,ncd->nc", videos, sentences).argmax(axis=1)
+
+
+@register("predictor")
+class QAPredictor(Predictor):
+    """Takes the sentence whose vector is most like the video's."""
+
+    def answer(self, model: MMPTPreTrainedModel, items: Sequence[Item]) -> list[Row]:
+        """Choose.
+
+        Args:
+            model: encodes either side on its own, or both together.
+            items: of `MSRVTTQAAligner`.
+
+        Returns:
+            For each: `id`, `chosen`, `right` and `choices`.
+        """
+        caps, cmasks, vfeats, vmasks = stack(items, "caps", "cmasks", "vfeats", "vmasks", device=model.device)
+        choices = caps.shape[1]  # (B, choices, T)
+        output = model(
+            caps=caps.flatten(0, 1),
+            cmasks=cmasks.flatten(0, 1),
+            vfeats=vfeats.repeat_interleave(choices, dim=0),
+            vmasks=vmasks.repeat_interleave(choices, dim=0),
+        )
+        videos = output.pooled_video.unflatten(0, (-1, choices))[:, 0].float().cpu().numpy()  # (B, D)
+        sentences = output.pooled_text.unflatten(0, (-1, choices)).float().cpu().numpy()  # (B, choices, D)
+        return [
+            {"id": str(item["video_id"]), "chosen": int(chosen), "right": int(item["answers"]), "choices": choices}
+            for item, chosen in zip(items, choose(videos, sentences), strict=True)
+        ]
+
+    def gather(self, rows: Sequence[Row], protocol: Protocol) -> ChoiceAnswers:
+        """Put the choices beside each other.
+
+        Args:
+            rows: as `answer` gives them.
+            protocol: both are the same here.
+
+        Returns:
+            The choices.
+        """
+        chosen, right = (np.array([row[key] for row in rows]) for key in ("chosen", "right"))
+        return ChoiceAnswers(chosen, right, rows[0]["choices"])

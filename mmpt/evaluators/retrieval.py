@@ -1,12 +1,14 @@
 """Text-to-video retrieval: where the right video stands among all, for each text."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from mmpt.evaluators.base import Measure, Metric, Protocol
+from mmpt.evaluators.predicting import Item, Predictor, Row, stack
+from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.utils.registry import register
 
 CUTS = (1, 5, 10)
@@ -112,3 +114,53 @@ def _count(chunks: Iterator[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         tied.append((scores == own).sum(axis=1))
         start += len(scores)
     return np.concatenate(better), np.concatenate(tied)
+
+
+@register("predictor")
+class RetrievalPredictor(Predictor):
+    """Encodes each pair of video and text."""
+
+    def answer(self, model: MMPTPreTrainedModel, items: Sequence[Item]) -> list[Row]:
+        """Encode pairs.
+
+        Args:
+            model: gives `pooled_video` and `pooled_text`.
+            items: of `DSAligner`.
+
+        Returns:
+            For each: `id`, `text` and `video`, float32 (D,).
+        """
+        caps, cmasks, vfeats, vmasks = stack(items, "caps", "cmasks", "vfeats", "vmasks", device=model.device)
+        output = model(caps=caps, cmasks=cmasks, vfeats=vfeats, vmasks=vmasks)
+        texts, videos = output.pooled_text.float().cpu().numpy(), output.pooled_video.float().cpu().numpy()
+        return [
+            {"id": name_of(item["video_id"]), "text": text, "video": video}
+            for item, text, video in zip(items, texts, videos, strict=True)
+        ]
+
+    def gather(self, rows: Sequence[Row], protocol: Protocol) -> RetrievalAnswers:
+        """Put the vectors beside each other.
+
+        Args:
+            rows: as `answer` gives them.
+            protocol: both are the same here.
+
+        Returns:
+            The vectors.
+        """
+        texts, videos = (np.stack([row[key] for row in rows]) for key in ("text", "video"))
+        return RetrievalAnswers(texts, videos, tuple(row["id"] for row in rows))
+
+
+def name_of(video_id: object) -> str:
+    """Write a video's id in words: clips are named with their times.
+
+    Args:
+        video_id: what the data set calls it: an id, or (id, first second, last second).
+
+    Returns:
+        For example ``"xHr8X2Wpmno 47-60"``.
+    """
+    if isinstance(video_id, tuple | list) and len(video_id) == 3:
+        return f"{video_id[0]} {video_id[1]}-{video_id[2]}"
+    return str(video_id)

@@ -7,8 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
-from mmpt.evaluators.base import Measure, Metric, Protocol
+from mmpt.datasets.mmdataset import MMDataset
+from mmpt.evaluators.base import PROTOCOLS, Measure, Metric, Protocol
+from mmpt.evaluators.predicting import Item, Predictor, Row
+from mmpt.models.base import MMPTPreTrainedModel
+from mmpt.models.heads import LocalisationModel
+from mmpt.processors.ds import cut_windows
 from mmpt.utils.registry import register
 from mmpt.video.windows import merge
 
@@ -169,8 +175,7 @@ def merge_and_align(
     Raises:
         ValueError: there are fewer seconds than steps.
     """
-    bounds = np.cumsum([end - start for start, end in windows])[:-1]
-    scores = merge(np.split(logits, bounds), windows, seconds)  # (T, K)
+    scores = merge(_by_window(logits, windows), windows, seconds)  # (T, K)
     highest = scores.max(axis=1, keepdims=True)
     logs = scores - highest - np.log(np.exp(scores - highest).sum(axis=1, keepdims=True))  # log softmax over steps
     return align(-logs, protocol)
@@ -186,3 +191,78 @@ def _hits(found: np.ndarray, true: np.ndarray | None) -> tuple[float, float]:
     """How many steps were put where they happen, and how many happen."""
     assert true is not None
     return float((found & true).any(axis=0).sum()), float(true.any(axis=0).sum())
+
+
+@register("predictor")
+class CrossTaskPredictor(Predictor):
+    """Scores the windows of videos against the steps of their tasks, and aligns the steps."""
+
+    items_at_once = 8  # videos of a few windows each
+
+    def prepare(self, model: MMPTPreTrainedModel, dataset: MMDataset) -> None:
+        """Take how windows are cut, and see that the model scores steps.
+
+        Args:
+            model: one of the localisation models.
+            dataset: of `CrossTaskMetaProcessor`.
+
+        Raises:
+            ValueError: the model does not score steps.
+        """
+        if not isinstance(model, LocalisationModel):
+            raise ValueError(
+                f"{type(model).__name__} does not score seconds against steps; set model.model_cls to "
+                "MMFusionSeparateActionLocalization (VideoCLIP) or MMFusionActionLocalization (VLM)"
+            )
+        self._config = dataset.aligner.config
+        self._steps: dict[str, torch.Tensor] = {}
+
+    def answer(self, model: MMPTPreTrainedModel, items: Sequence[Item]) -> list[Row]:
+        """Align.
+
+        Args:
+            model: one of the localisation models.
+            items: of `CrossTaskAligner`.
+
+        Returns:
+            For each: `task`, `id`, `true`, bool (T, K), and for each protocol what was found, bool (T, K).
+        """
+        assert isinstance(model, LocalisationModel)
+        windows = torch.cat([item["vfeats"] for item in items]).to(model.device)  # (W of all videos, V, F)
+        masks = torch.cat([item["vmasks"] for item in items]).to(model.device)
+        seconds = model.second_vectors(windows, masks)  # (W, V, D)
+        rows, start = [], 0
+        for item in items:
+            count, length = len(item["vfeats"]), int(item["video_len"])
+            part, real = seconds[start : start + count], masks[start : start + count]
+            logits = (part[real] @ self._step_vectors(model, item).T).float().cpu().numpy()
+            bounds = cut_windows(self._config, length, item["video_id"])
+            true = merge(_by_window(np.asarray(item["targets"]), bounds), bounds, length) > 0.5
+            found = {protocol: merge_and_align(logits, bounds, length, protocol) for protocol in PROTOCOLS}
+            rows.append({"task": str(item["task"]), "id": str(item["video_id"]), "true": true, **found})
+            start += count
+        return rows
+
+    def _step_vectors(self, model: LocalisationModel, item: Item) -> torch.Tensor:
+        """The steps of a task are the same for all its videos: (K, D)."""
+        task = str(item["task"])
+        if task not in self._steps:
+            self._steps[task] = model.step_vectors(item["caps"].to(model.device), item["cmasks"].to(model.device))
+        return self._steps[task]
+
+    def gather(self, rows: Sequence[Row], protocol: Protocol) -> list[StepVideo]:
+        """Take what was found in a protocol.
+
+        Args:
+            rows: as `answer` gives them.
+            protocol: which.
+
+        Returns:
+            The videos.
+        """
+        return [StepVideo(row["task"], row["id"], row[protocol], row["true"]) for row in rows]
+
+
+def _by_window(values: np.ndarray, windows: Sequence[tuple[int, int]]) -> list[np.ndarray]:
+    """Part what stands one window after the other."""
+    return np.split(values, np.cumsum([end - start for start, end in windows])[:-1])

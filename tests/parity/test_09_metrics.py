@@ -144,7 +144,7 @@ def _coin_zs(case: Case) -> None:
     threshold = largest_similarity(labels)
     assert threshold == pytest.approx(case.recorded["lbd"], rel=1e-6)
     scores = merge(case.tensor("in/video_hidden")[:, 1:33] @ labels.T, _windows(case), case.recorded["video_len"])
-    found = reject(scores, threshold)
+    found = reject(scores.argmax(axis=1) + 1, scores.max(axis=1), threshold)
     assert np.array_equal(found, case.tensor("out/pred"))
     assert float((found == 0).mean()) == pytest.approx(case.recorded["fraction_O"])
 

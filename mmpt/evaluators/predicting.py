@@ -1,0 +1,180 @@
+"""Asking a model about every item of a data set, and going on where an earlier run stopped."""
+
+import json
+import zipfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mmpt.datasets.mmdataset import MMDataset
+from mmpt.evaluators.base import Protocol
+from mmpt.models.base import MMPTPreTrainedModel
+from mmpt.utils.files import atomic_path
+
+PART = 64  # batches that are kept together in one file
+INDEX = "index"  # the key under which an item carries its place in the data set
+
+Item = Mapping[str, Any]
+Row = dict[str, Any]  # arrays, and what JSON takes
+
+
+class Predictor(ABC):
+    """Asks a model about items; what it is told of each is one row, which is kept.
+
+    Attributes:
+        items_at_once: how many items are asked about together; None for the configuration's batch size.
+    """
+
+    items_at_once: int | None = None
+
+    def prepare(self, model: MMPTPreTrainedModel, dataset: MMDataset) -> None:  # noqa: B027 - most need nothing
+        """Compute what all items share, for example the vectors of labels.
+
+        Args:
+            model: in evaluation mode.
+            dataset: the items come from it.
+
+        Raises:
+            ValueError: model and data set do not belong together.
+        """
+
+    @abstractmethod
+    def answer(self, model: MMPTPreTrainedModel, items: Sequence[Item]) -> list[Row]:
+        """Ask about some items.
+
+        Args:
+            model: in evaluation mode.
+            items: as the data set gives them, with their `index`.
+
+        Returns:
+            A row for each, of numpy arrays and plain values.
+        """
+
+    @abstractmethod
+    def gather(self, rows: Sequence[Row], protocol: Protocol) -> Any:
+        """Make the answers that the task's metric takes.
+
+        Args:
+            rows: of all items, in order.
+            protocol: the original's way, or the mended one.
+
+        Returns:
+            The answers.
+        """
+
+
+def stack(items: Sequence[Item], *keys: str, device: torch.device) -> list[torch.Tensor]:
+    """Put tensors of items beside each other.
+
+    Args:
+        items: as the data set gives them.
+        keys: which tensors; of one shape.
+        device: where to.
+
+    Returns:
+        For each key (items, ...).
+    """
+    return [torch.stack([item[key] for item in items]).to(device) for key in keys]
+
+
+def predict(
+    model: MMPTPreTrainedModel,
+    dataset: MMDataset,
+    predictor: Predictor,
+    *,
+    batch_size: int,
+    folder: Path | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> list[Row]:
+    """Ask a model about every item, in order.
+
+    Args:
+        model: put into evaluation mode.
+        dataset: the items.
+        predictor: asks; prepared for this model and data set.
+        batch_size: items at a time.
+        folder: rows are kept here, and taken from here: it belongs to this model and this data alone.
+        on_progress: called with the number of items done.
+
+    Returns:
+        A row for each item.
+
+    Raises:
+        ValueError: model and data set do not belong together, or an item cannot be read.
+    """
+    model.eval()
+    rows: list[Row] = []
+    size = PART * batch_size
+    for start in range(0, len(dataset), size):
+        indices = range(start, min(start + size, len(dataset)))
+        part = None if folder is None else folder / f"part_{start:08d}_{len(indices):05d}.npz"
+        known = None if part is None else read_rows(part, len(indices))
+        if known is None:
+            known = []
+            for some in _batches(indices, batch_size):
+                known += _ask(model, dataset, predictor, some)
+                if on_progress is not None:
+                    on_progress(start + len(known))
+            if part is not None:
+                write_rows(part, known)
+        rows += known
+        if on_progress is not None:
+            on_progress(len(rows))
+    return rows
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Keep rows in a file.
+
+    Args:
+        path: the .npz file.
+        rows: of arrays, and what JSON takes.
+    """
+    plain = [{key: value for key, value in row.items() if not isinstance(value, np.ndarray)} for row in rows]
+    arrays = {
+        f"{number}/{key}": value
+        for number, row in enumerate(rows)
+        for key, value in row.items()
+        if isinstance(value, np.ndarray)
+    }
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, rows=np.frombuffer(json.dumps(plain).encode(), np.uint8), **arrays)  # pyright: ignore
+
+
+def read_rows(path: Path, count: int) -> list[Row] | None:
+    """Read rows that were kept.
+
+    Args:
+        path: the .npz file.
+        count: how many there must be.
+
+    Returns:
+        The rows; None when there is no such file, or it is damaged: they are computed again.
+    """
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            rows: list[Row] = json.loads(stored["rows"].tobytes())
+            for name in stored.files:
+                number, slash, key = name.partition("/")
+                if slash:
+                    rows[int(number)][key] = stored[name]
+    except (ValueError, OSError, KeyError, IndexError, EOFError, zipfile.BadZipFile):
+        return None
+    return rows if len(rows) == count else None
+
+
+def _batches(indices: range, size: int) -> Iterator[range]:
+    return (indices[start : start + size] for start in range(0, len(indices), size))
+
+
+@torch.inference_mode()
+def _ask(model: MMPTPreTrainedModel, dataset: MMDataset, predictor: Predictor, indices: range) -> list[Row]:
+    rows = predictor.answer(model, [{**dataset[index], INDEX: index} for index in indices])
+    assert len(rows) == len(indices), "a predictor answers for every item"
+    return rows
