@@ -35,6 +35,7 @@ from mmpt.utils.shardindex import read_index
 
 BATCH = 4096  # clips that are cut at a time
 META = "_meta.pkl"
+EMPTY_PLACE = "its place in the shard is kept, empty; take it off the lists, for training needs captions"
 
 
 @dataclass
@@ -210,7 +211,7 @@ def write_shards(
             else:
                 made.kept += 1
             for failure in known:
-                log.add(failure["id"], failure["reason"], shard=place.name)
+                log.add(failure["video"], failure["reason"], shard=place.name)
             listed.update(ids)
             made.videos += len(ids)
             on_progress(made.videos, made.videos / max(total, 1))
@@ -311,7 +312,7 @@ def _write_shard(
     ):
         for video_id, captions, tokens in _tokenized(store, ids, encoder):
             if isinstance(captions, str):
-                failures.append({"id": video_id, "reason": f"{captions}; its place in the shard is kept empty"})
+                failures.append({"video": video_id, "reason": f"{captions}; {EMPTY_PLACE}"})
                 captions = Captions([], [], [])
             times.append(np.array([captions.start, captions.end], np.float32).T, video_id)
             caps.append(padded(tokens), video_id)
@@ -354,9 +355,10 @@ def _look_up(store: Store, video_id: str) -> Captions | str:
     if video_id not in store.entries:
         return f"it has no captions in {store.source}"
     try:
-        return parse_captions(store.entries[video_id], backwards=True)
+        captions = parse_captions(store.entries[video_id], backwards=True)
     except ValueError as error:
         return str(error)
+    return captions if len(captions) else "none of its captions says anything"
 
 
 def _shared_out(

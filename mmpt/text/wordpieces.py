@@ -32,7 +32,7 @@ class Encoder:
         self.name = Path(bert_name).name
         tokenizer: Any = load_tokenizer(bert_name)
         self._fast: Any = getattr(tokenizer, "backend_tokenizer", None)
-        self._slow = tokenizer
+        self._tokenizer = tokenizer
         if self._fast is not None:
             self._fast.no_truncation()
             self._fast.no_padding()
@@ -54,9 +54,13 @@ class Encoder:
         except (UnicodeEncodeError, TypeError):  # half a surrogate pair, which files with \ud83d hold
             return self._encode([text.encode("utf-8", "replace").decode() for text in cut])
 
+    def vocabulary(self) -> list[str]:
+        """List the word pieces that there are."""
+        return list(self._tokenizer.get_vocab())
+
     def _encode(self, texts: list[str]) -> list[list[int]]:
         if self._fast is None:
-            return self._slow(texts, add_special_tokens=False, verbose=False)["input_ids"] if texts else []
+            return self._tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] if texts else []
         return [encoding.ids for encoding in self._fast.encode_batch_fast(texts, add_special_tokens=False)]
 
 

@@ -1,6 +1,7 @@
 """Work for several processes, in order and in bounded memory."""
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -12,15 +13,16 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 AHEAD = 4  # items that each worker has before it: enough that none waits, few enough for memory
+ALONE = 1.0  # seconds for which one process does the work: little work is done before others would have started
 
 
 def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], *, workers: int) -> Iterator[Result]:
-    """Apply a function in several processes.
+    """Apply a function, in several processes where the work takes longer than a moment.
 
     Args:
         function: of a module, so that a process can import it.
         items: read only as far as the work needs it.
-        workers: processes; 1 does the work in this one.
+        workers: processes; 1 does all the work in this one.
 
     Yields:
         The results, in the items' order.
@@ -28,9 +30,23 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], *, wo
     Raises:
         OSError: a process ended before its work.
     """
-    if workers <= 1:
-        yield from map(function, items)
+    rest = iter(items)
+    begin = time.monotonic()
+    for item in rest:
+        yield function(item)
+        if workers > 1 and time.monotonic() - begin >= ALONE:
+            break
+    else:
         return
+    yield from _in_pool(function, rest, workers)
+
+
+def cores() -> int:
+    """Count the processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _in_pool(function: Callable[[Item], Result], items: Iterator[Item], workers: int) -> Iterator[Result]:
     waiting: deque[Future[Result]] = deque()
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         try:
@@ -46,8 +62,3 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], *, wo
             ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-def cores() -> int:
-    """Count the processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

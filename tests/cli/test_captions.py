@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from mmpt.cli.main import main
+from mmpt.utils import parallel
 from mmpt.utils.shardedtensor import ShardedTensor, write_meta
 from tests.homes import WORDS
 
@@ -88,7 +89,8 @@ def test_dedup_says_what_became_of_every_caption(tmp_path: Path, capsys: pytest.
     assert sorted(path.name for path in out.iterdir()) == ["raw_caption_dedup.pkl"]
 
 
-def test_dedup_depends_neither_on_workers_nor_on_order(tmp_path: Path) -> None:
+def test_dedup_depends_neither_on_workers_nor_on_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "ALONE", 0.0)
     content = {f"v{n}": captions("now add the oil", "the oil and salt", "salt it", start=n) for n in range(300)}
     outcomes = []
     for number, (order, workers) in enumerate((("", "1"), ("", "3"), ("reversed", "2"))):
