@@ -49,6 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="values to set, such as dataset.max_len=64")
     parser.add_argument("--jobtype", choices=tuple(JOB_TYPES), help="how to run (the file's task_type)")
     parser.add_argument("--dryrun", action="store_true", help="print the commands (of a project: write the files) only")
+    parser.add_argument("--check", action="store_true", help="let the jobs prepare and check only")
     parser.add_argument("--keep-going", action="store_true", help="go on with the other files when one fails")
 
 
@@ -64,14 +65,15 @@ def run(args: argparse.Namespace) -> int:
 
     projects: list[Project] = []
     jobs: list[Job] = []
+    words = ["--check"] if args.check else []
     for path in _paths(args.yaml):
         tree = read_tree(path)
         if is_project(tree):
             project = read_project(path, args.overrides, checks=_checks(), tree=tree)
             projects.append(project)
-            jobs.extend([] if args.dryrun else _stage_jobs(project, args.jobtype))
+            jobs.extend([] if args.dryrun else _stage_jobs(project, args.jobtype, words))
         else:
-            jobs.append(_task_job(path, args.overrides, args.jobtype))
+            jobs.append(_task_job(path, args.jobtype, args.overrides, words))
     for project in projects:
         for written in _write(project):
             out.print(f"saving {written}", soft_wrap=True)
@@ -82,13 +84,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def command(path: Path, job_type: str, overrides: Sequence[str] = ()) -> tuple[str, ...]:
+def command(path: Path, job_type: str, words: Sequence[str] = ()) -> tuple[str, ...]:
     """Say what runs a task's file.
 
     Args:
         path: the file.
         job_type: one of `JOB_TYPES`.
-        overrides: ``key=value`` pairs.
+        words: what else `mmpt train` or `mmpt evaluate` is told: ``key=value`` pairs, ``--check``.
 
     Returns:
         The words of the command.
@@ -96,7 +98,7 @@ def command(path: Path, job_type: str, overrides: Sequence[str] = ()) -> tuple[s
     processes = JOB_TYPES[job_type]
     spread = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     what = "train" if processes else "evaluate"
-    return (sys.executable, *(spread if processes > 1 else []), "-m", "mmpt", what, str(path), *overrides)
+    return (sys.executable, *(spread if processes > 1 else []), "-m", "mmpt", what, str(path), *words)
 
 
 def run_jobs(jobs: Sequence[Job], *, keep_going: bool = False) -> int:
@@ -156,20 +158,20 @@ def _checks() -> tuple[Any, ...]:
     return (check_names,)  # a job looks for its files itself: those of a later stage may be still to come
 
 
-def _task_job(path: Path, overrides: Sequence[str], given: str | None) -> Job:
+def _task_job(path: Path, given: str | None, overrides: Sequence[str], words: Sequence[str]) -> Job:
     from mmpt.config.load import load_config
 
     task = load_config(path, overrides, checks=_checks()).task
-    return Job(path, command(path, _job_type(path, given, task.task_type), overrides))
+    return Job(path, command(path, _job_type(path, given, task.task_type), [*overrides, *words]))
 
 
-def _stage_jobs(project: "Project", given: str | None) -> list[Job]:
+def _stage_jobs(project: "Project", given: str | None, words: Sequence[str]) -> list[Job]:
     """List the jobs of a project's stages; files that evaluate do so, the others run as is asked for."""
     types = {file.path: file.values.get("task_type") for file in project.files}
     jobs = []
     for path in (path for stage in project.stages for path in stage):
         chosen = "local_predict" if types[path] == "local_predict" else given
-        jobs.append(Job(path, command(path, _job_type(path, chosen, types[path]))))
+        jobs.append(Job(path, command(path, _job_type(path, chosen, types[path]), words)))
     if not jobs:
         raise ValueError(f"{project.source} has no run_task, so there is nothing to run; --dryrun writes its files")
     return jobs

@@ -91,10 +91,14 @@ def check_file(path: Path, overrides: Sequence[str], *, evaluation: bool) -> "Ru
 def _show_prepared(run: "RunConfig", evaluation: bool) -> None:
     from mmpt.cli.console import quiet_transformers
     from mmpt.models.build import build_config, build_model
+    from mmpt.models.checkpoints import load_original
+    from mmpt.models.pretrained import find_weights
 
     splits = [_prepare_split(run, split) for split in _splits(run, evaluation)]
     with quiet_transformers():
         model = build_model(build_config(run))
+        if evaluation and run.checkpoint.path:
+            load_original(model, find_weights(run.checkpoint.path))
     _show(run, splits, type(model).__name__, sum(p.numel() for p in model.parameters()))
 
 
@@ -104,9 +108,9 @@ def _check_training(raw: Mapping[str, Any], where: "Where") -> Iterator[str]:
 
 
 def _check_evaluation(raw: Mapping[str, Any], where: "Where") -> Iterator[str]:
-    for key in ("predictor", "metric"):
-        if raw.get(key) is None:
-            yield f"{key} is missing, and an evaluation needs it; a file of a training is for: mmpt train"
+    absent = [key for key in ("predictor", "metric") if raw.get(key) is None]
+    if absent:
+        yield f"{' and '.join(absent)}: missing, and an evaluation needs it; a file of a training is for: mmpt train"
 
 
 def _splits(run: "RunConfig", evaluation: bool) -> tuple[str, ...]:
