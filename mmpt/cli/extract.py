@@ -43,6 +43,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shard", metavar="I/N", help="only part I of N of the videos, for N machines")
     parser.add_argument("--no-wait", action="store_true", help="leave what other extractors have in hand to them")
     parser.add_argument("--json", action="store_true", help="write the summary as JSON")
+    add_backbone(parser)
+
+
+def add_backbone(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that choose a backbone."""
     group = parser.add_argument_group("backbone")
     group.add_argument("--backbone", default="s3d", help="s3d, grid, frame_vit or package.module:Class (%(default)s)")
     group.add_argument("--weights", metavar="FILE", help="weights of S3D (the published ones)")
@@ -50,6 +55,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--precision", choices=("fp32", "bf16"), help="that it computes in (fp32)")
     group.add_argument("--runtime", choices=("torch", "openvino"), help="of S3D (torch)")
     group.add_argument("--device", help="cpu, cuda or mps (cpu)")
+
+
+def backbone_options(args: argparse.Namespace) -> dict[str, str]:
+    """Give what the backbone's constructor is given."""
+    options = {key: getattr(args, key) for key in ("weights", "model", "precision", "runtime", "device")}
+    return {key: value for key, value in options.items() if value is not None}
 
 
 def run(args: argparse.Namespace) -> int:
@@ -71,11 +82,10 @@ def run(args: argparse.Namespace) -> int:
     sizes = {video.id: _size(video.path) for video in videos}
     if args.workers > 1:
         videos.sort(key=lambda video: -sizes[video.id])  # the longest first, so that none is left alone at the end
-    options = {key: getattr(args, key) for key in ("weights", "model", "precision", "runtime", "device")}
     plan = Plan(
         out=args.out,
         backbone=args.backbone,
-        options={key: value for key, value in options.items() if value is not None},
+        options=backbone_options(args),
         l2_normalize=not args.no_l2,
         strict=args.strict,
         overwrite=args.overwrite,
