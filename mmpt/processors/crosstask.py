@@ -10,7 +10,7 @@ import torch
 
 from mmpt.processors.aligner import Aligner
 from mmpt.processors.base import Listing, MetaProcessor, TextProcessor, VideoProcessor, existing
-from mmpt.processors.ds import covered_seconds, cut_windows, logger
+from mmpt.processors.ds import covered_seconds, cut_windows
 from mmpt.utils.registry import register
 from mmpt.utils.tables import number, read_lines, read_table, segment_fault
 
@@ -82,7 +82,8 @@ class CrossTaskMetaProcessor(MetaProcessor):
         left = frozenset(held_out)
         usable = (pair for pair in listed if pair[0] in steps and pair not in left)
         pairs, missing = self.keep_available(usable, lambda pair: pair[1])
-        annotated = _names(existing(options.annotation_path, "dataset.annotation_path"))
+        annotations = existing(options.annotation_path, "dataset.annotation_path")
+        annotated = _names(annotations)
         faults += [
             f"{source} lists {video} of task {task}, and {options.annotation_path} has no {task}_{video}.csv; it is "
             "left out"
@@ -93,6 +94,8 @@ class CrossTaskMetaProcessor(MetaProcessor):
         training, testing = split(pairs, frozenset(primary), options.n_train)
         chosen = training if self.config.split == "train" else testing
         items = [Item(task, video, steps[task], len(steps[task])) for task, video in chosen]
+        for item in dict.fromkeys(items):
+            faults += read_annotation(annotations, item.task, item.video, item.n_steps)[1]
         return Listing([(item, item) for item in items], str(source), missing, tuple(faults))
 
 
@@ -155,6 +158,40 @@ def read_tasks(path: Path) -> dict[str, tuple[str, ...]]:
             raise ValueError(f"{where}: the task {task} stands twice; remove one of the two")
         steps[task] = words
     return steps
+
+
+def read_annotation(
+    folder: Path, task: str, video: str, n_steps: int
+) -> tuple[list[tuple[int, float, float]], list[str]]:
+    """Read when a video shows which step.
+
+    Args:
+        folder: the annotations.
+        task: the task's id.
+        video: the video's id.
+        n_steps: how many steps the task has.
+
+    Returns:
+        (step from 1 on, its beginning, its end, in seconds) of each row; and a fault for each row that is left out.
+
+    Raises:
+        FileNotFoundError: the video has no annotation.
+        ValueError: a step is none of the task's.
+    """
+    rows, faults = read_table(folder / f"{task}_{video}.csv", ("step", "start", "end"), header=False)
+    shown: list[tuple[int, float, float]] = []
+    for row in rows:
+        step, start, end = (number(row[name]) for name in ("step", "start", "end"))
+        if not isinstance(step, int) or not 1 <= step <= n_steps:
+            raise ValueError(
+                f"{row.where} has the step {row['step']!r}, and the task {task} has the steps 1 to {n_steps}; are "
+                "the task files and the annotations of the same release?"
+            )
+        if (fault := segment_fault(start, end)) is not None:
+            faults.append(f"{row.where} {fault}; it is left out")
+        else:
+            shown.append((step, start, end))
+    return shown, faults
 
 
 @register("video_processor")
@@ -249,22 +286,10 @@ class CrossTaskAligner(Aligner):
 
     def _shown(self, task: str, video: str, length: int, n_steps: int) -> torch.Tensor:
         """1 where a second shows a step, float32 (length, n_steps)."""
-        path = existing(self.options.annotation_path, "dataset.annotation_path") / f"{task}_{video}.csv"
-        rows, faults = read_table(path, ("step", "start", "end"), header=False)
+        folder = existing(self.options.annotation_path, "dataset.annotation_path")
         shown = torch.zeros(length, n_steps)
-        for row in rows:
-            step, start, end = (number(row[name]) for name in ("step", "start", "end"))
-            if not isinstance(step, int) or not 1 <= step <= n_steps:
-                raise ValueError(
-                    f"{row.where} has the step {row['step']!r}, and the task {task} has the steps 1 to {n_steps}; are "
-                    "the task files and the annotations of the same release?"
-                )
-            if (fault := segment_fault(start, end)) is not None:
-                faults.append(f"{row.where} {fault}; it is left out")
-            else:
-                shown[covered_seconds(start, end, length, video), step - 1] = 1
-        for fault in faults:
-            logger.warning("%s", fault)
+        for step, start, end in read_annotation(folder, task, video, n_steps)[0]:
+            shown[covered_seconds(start, end, length, video), step - 1] = 1
         return shown
 
 

@@ -16,7 +16,7 @@ from mmpt.processors.crosstask import (
     split,
 )
 from mmpt.utils.seeding import generator
-from tests.processors.recipes import SPECIAL, config, write, write_features
+from tests.processors.recipes import SPECIAL, config, one_fault, write, write_features
 
 TASKS = "11\nMake pancakes\nhttp://x\n2\nmix batter,pour batter\n\n12\nChange a tire\nhttp://x\n1\nlift car\n\n"
 RELATED = "21\nMake soup\nhttp://x\n3\nboil water, add salt,stir\n"
@@ -141,24 +141,34 @@ def test_targets_follow_one_another_window_by_window(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("1,5,2", "11_v.csv:2 ends at 2 s, before its beginning at 5 s; it is left out"),
-        ("1,-5,2", "11_v.csv:2 begins at -5 s, before the video; it is left out"),
-        ("1,x,2", "11_v.csv:2 has the time 'x'"),
-        ("1,3", "11_v.csv:2 has 2 cells, and 3 are needed"),
-        ("1,10,12", "v: the step from 10 to 12 s begins after the video's 10 s of features"),
+        ("1,5,2", "ends at 2 s, before its beginning at 5 s"),
+        ("1,-5,2", "begins at -5 s, before the video"),
+        ("1,x,2", "has the time 'x'"),
+        ("1,3", "has 2 cells, and 3 are needed"),
     ],
 )
-def test_a_bad_row_does_not_lose_the_others(tmp_path: Path, row: str, message: str, caplog) -> None:
+def test_a_bad_row_does_not_lose_the_others(release: dict[str, Any], tmp_path: Path, row: str, message: str) -> None:
+    path = write(tmp_path / "annotations" / "21_v212.csv", f"2,0,1\n{row}\n")
+    meta = CrossTaskMetaProcessor(config(split="train", **release))
+    assert len(meta) == 8
+    one_fault(meta.faults, f"{path}:2", message, "left out")
+    assert align(tmp_path, f"2,0,1\n{row}\n")["targets"].sum() == 1
+
+
+def test_a_step_behind_the_end_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        item = align(tmp_path, f"2,0,1\n{row}\n")
-    assert item["targets"].sum() == item["targets"][0, 1] == 1
-    assert len(caplog.records) == 1 and message in caplog.text
+        item = align(tmp_path, "2,0,1\n1,10,12\n")
+    assert item["targets"].sum() == 1
+    assert "v: the step from 10 to 12 s begins after the video's 10 s of features" in caplog.text
 
 
 @pytest.mark.parametrize("step", ["0", "3", "x", "1.5"])
-def test_steps_of_another_task_are_no_labels(tmp_path: Path, step: str) -> None:
+def test_steps_of_another_task_are_no_labels(release: dict[str, Any], tmp_path: Path, step: str) -> None:
     with pytest.raises(ValueError, match=rf"11_v\.csv:1 has the step '{step}', and the task 11 has the steps 1 to 2"):
         align(tmp_path, f"{step},0,1\n")
+    write(tmp_path / "annotations" / "21_v212.csv", "4,0,1\n")
+    with pytest.raises(ValueError, match=r"21_v212\.csv:1 has the step '4', and the task 21 has the steps 1 to 3"):
+        CrossTaskMetaProcessor(config(split="train", **release)).read()
 
 
 def test_a_video_without_annotation_or_seconds(tmp_path: Path) -> None:
