@@ -184,45 +184,52 @@ class ClipAligner(Aligner):
         return batch
 
     def _lay_out_texts(self, narrations: Sequence[Narration], drawn: Sequence[Spans]) -> dict[str, torch.Tensor]:
+        flat = np.concatenate([narration.cap.flat for narration in narrations])  # all tokens of the batch
+        before = np.cumsum([0, *(len(narration.cap.flat) for narration in narrations[:-1])])  # (B,)
+        begin, end = (
+            np.stack([n.cap.offsets[getattr(spans, key)] for n, spans in zip(narrations, drawn, strict=True)])
+            for key in ("text_start", "text_end")
+        )  # (B, K), the tokens of each clip within its video
+        count = np.minimum(end - begin, self.max_text_tokens)
+        place = np.arange(self.max_text_tokens)
+        token = np.minimum((before[:, None] + begin)[..., None] + place, max(len(flat) - 1, 0))
+        words = flat[token] if len(flat) else np.zeros(token.shape, np.int64)
         places = self.max_len - self.max_video_len
-        caps = np.full((len(drawn), self.clips, places), self.pad_token_id, np.int64)
+        caps = np.full((*count.shape, places), self.pad_token_id, np.int64)
         caps[..., 0], caps[..., 1] = self.cls_token_id, self.sep_token_id
-        lengths = np.empty((len(drawn), self.clips), np.int64)
-        for row, (narration, spans) in enumerate(zip(narrations, drawn, strict=True)):
-            for clip, (start, end) in enumerate(zip(spans.text_start.tolist(), spans.text_end.tolist(), strict=True)):
-                tokens = narration.cap.span(start, end)[: self.max_text_tokens]
-                stop = 2 + len(tokens)
-                caps[row, clip, 2:stop] = tokens
-                caps[row, clip, stop] = self.sep_token_id
-                lengths[row, clip] = stop + 1
-        cmasks = np.arange(places) < lengths[..., None]
+        caps[..., 2:-1] = np.where(place < count[..., None], words, self.pad_token_id)
+        np.put_along_axis(caps, count[..., None] + 2, self.sep_token_id, axis=2)
+        cmasks = np.arange(places) < count[..., None] + 3
         return {"caps": torch.from_numpy(caps), "cmasks": torch.from_numpy(cmasks)}
 
     def _lay_out_videos(
         self, names: Sequence[str], videos: Sequence[np.ndarray], drawn: Sequence[Spans]
     ) -> dict[str, torch.Tensor]:
-        widths = {video.shape[1:] for video in videos}
-        if len(widths) > 1 or len(next(iter(widths))) != 1:
-            shapes = dict(zip(names, (video.shape for video in videos), strict=True))
-            raise ValueError(f"features are (seconds, width), of one width for all videos; got {shapes}")
-        place = torch.arange(self.max_video_len)  # (V,)
-        vfeats = torch.empty(len(videos), self.clips, self.max_video_len, *next(iter(widths)))
-        vmasks = torch.empty(len(videos), self.clips, self.max_video_len, dtype=torch.bool)
-        for row, (video, spans) in enumerate(zip(videos, drawn, strict=True)):
-            first, last = int(spans.video_start.min()), int(spans.video_end.max())
-            # Only what the clips need is read of a memory map; one row of zeros behind it is the padding.
-            seconds = torch.zeros(last - first + 1, video.shape[1])
-            seconds[:-1] = torch.from_numpy(np.array(video[first:last]))
-            start, length = torch.from_numpy(spans.video_start), torch.from_numpy(spans.video_end - spans.video_start)
-            torch.lt(place, length[:, None], out=vmasks[row])  # (K, V)
-            taken = torch.where(vmasks[row], start[:, None] - first + place, last - first)  # (K, V)
-            torch.index_select(seconds, 0, taken.flatten(), out=vfeats[row].flatten(0, 1))
-        if not torch.isfinite(vfeats.sum()):
-            _refuse_broken(names, vfeats)
-        return {"vfeats": vfeats, "vmasks": vmasks}
+        width = _width(names, videos)
+        start = np.stack([spans.video_start for spans in drawn])  # (B, K)
+        end = np.stack([spans.video_end for spans in drawn])
+        first, last = start.min(axis=1), end.max(axis=1)  # (B,): only what the clips need is read of a memory map
+        place = np.arange(self.max_video_len)
+        vmasks = place < (end - start)[..., None]  # (B, K, V)
+        padding = (last - first)[:, None, None]  # behind those seconds comes a row of zeros
+        taken = torch.from_numpy(np.where(vmasks, (start - first[:, None])[..., None] + place, padding))
+        # Made by numpy, which asks for huge pages: touching fresh memory is most of the work, and six times faster so.
+        vfeats = torch.from_numpy(np.empty((*vmasks.shape, width), np.float32))
+        for row, video in enumerate(videos):
+            seconds = torch.zeros(last[row] - first[row] + 1, width)
+            seconds[:-1] = torch.from_numpy(np.array(video[first[row] : last[row]]))
+            if not torch.isfinite(seconds.sum()):
+                raise ValueError(
+                    f"the features of {names[row]} hold NaN or infinity between second {first[row]} and {last[row]}; "
+                    "extract and shard the video again"
+                )
+            torch.index_select(seconds, 0, taken[row].flatten(), out=vfeats[row].flatten(0, 1))
+        return {"vfeats": vfeats, "vmasks": torch.from_numpy(vmasks)}
 
 
-def _refuse_broken(names: Sequence[str], vfeats: torch.Tensor) -> None:
-    finite = torch.isfinite(vfeats).flatten(1).all(dim=1)  # (B,)
-    if broken := [name for name, fine in zip(names, finite.tolist(), strict=True) if not fine]:
-        raise ValueError(f"the features of {', '.join(broken)} hold NaN or infinity; extract and shard them again")
+def _width(names: Sequence[str], videos: Sequence[np.ndarray]) -> int:
+    shapes = {name: video.shape for name, video in zip(names, videos, strict=True)}
+    widths = {shape[1:] for shape in shapes.values()}
+    if len(widths) != 1 or len(only := widths.pop()) != 1:
+        raise ValueError(f"features are (seconds, width), of one width for all videos; got {shapes}")
+    return only[0]

@@ -125,7 +125,7 @@ class TextClipSamplingProcessor:
             raise ValueError("a video without captions was drawn; a text clip takes at least one caption")
         center = int(rng.integers(len(lengths))) if centerclip_idx is None else centerclip_idx
         limit = self.max_text_len if sampled_max_text_len is None else sampled_max_text_len
-        return sorted(_walk(lengths, center, limit, self.keep_prob, uniform(rng)))
+        return sorted(_walk(lengths, center, limit, self.keep_prob, uniform(rng))[2])
 
 
 @register("processor")
@@ -167,7 +167,7 @@ def text_spans(
         _walk(lengths, center, limit, 1.0, draws)
         for center, limit in zip(centers.tolist(), limits.tolist(), strict=True)
     ]
-    return np.array([min(walk) for walk in walks]), np.array([max(walk) + 1 for walk in walks])
+    return np.array([first for first, _, _ in walks]), np.array([last + 1 for _, last, _ in walks])
 
 
 def video_spans(
@@ -199,7 +199,10 @@ def uniform(rng: np.random.Generator) -> Iterator[float]:
         yield from rng.random(DRAWN_AT_ONCE).tolist()
 
 
-def _walk(lengths: Sequence[int], center: int, limit: int, keep_prob: float, draws: Iterator[float]) -> list[int]:
+def _walk(
+    lengths: Sequence[int], center: int, limit: int, keep_prob: float, draws: Iterator[float]
+) -> tuple[int, int, list[int]]:
+    """Give the first and the last caption of a clip, and all that were taken in the order in which it grew."""
     first = last = center
     taken, tokens, end = [center], lengths[center], len(lengths) - 1
     while tokens < limit and (first > 0 or last < end):
@@ -211,4 +214,4 @@ def _walk(lengths: Sequence[int], center: int, limit: int, keep_prob: float, dra
             first = place = max(first - step, 0)
         taken.append(place)
         tokens += lengths[place]
-    return taken
+    return first, last, taken
