@@ -83,7 +83,8 @@ def prepare(run: RunConfig, *, checkpoint: Path | None = None, device: str | tor
     load_original(model, weights)
     predictor = lookup("predictor", run.task.predictor, where=f"predictor in {run.source}", may_import=True)
     made = predictor(**(run.task.gen_param or {}))
-    evaluation = Evaluation(run, dataset, model.eval().to(device), weights, made)
+    model.eval().to(torch.device(device))  # pyright: ignore[reportArgumentType] - transformers' stubs
+    evaluation = Evaluation(run, dataset, model, weights, made)
     _check_width(evaluation)
     made.prepare(evaluation.model, dataset)
     return evaluation

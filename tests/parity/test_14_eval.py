@@ -27,8 +27,8 @@ class Case(NamedTuple):
     def recorded(self) -> dict:
         return json.loads((self.folder / "eval.json").read_text())["runs"][self.name]
 
-    def tensor(self, name: str) -> np.ndarray | None:
-        return load_file(self.folder / "eval.safetensors").get(f"{self.name}/out/{name}")
+    def tensor(self, name: str) -> np.ndarray:
+        return load_file(self.folder / "eval.safetensors")[f"{self.name}/out/{name}"]
 
 
 def list_cases(folder: Path) -> list[Case]:
