@@ -360,4 +360,4 @@ def cached_tokenizer(bert_name: str) -> "PreTrainedTokenizerBase":
 def _told(faults: Sequence[str]) -> str:
     """Some of the faults, and how many more there are; empty for none."""
     more = f"\n  and {len(faults) - TOLD:,} more" if len(faults) > TOLD else ""
-    return f"{len(faults):,} faults:\n  " + "\n  ".join(faults[:TOLD]) + more if faults else ""
+    return f"{len(faults):,} fault{'s' * (len(faults) > 1)}:\n  " + "\n  ".join(faults[:TOLD]) + more if faults else ""

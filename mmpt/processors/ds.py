@@ -82,7 +82,8 @@ class DSNLGAligner(DSAligner):
         item = super().__call__(video_id, video_feature, text_feature[0], rng)
         laid_out = item["caps"]
         if self.config.split == "test":
-            item["ref"] = self.tokenizer.decode(laid_out, skip_special_tokens=True)
+            # spaces around apostrophes are taken out, which transformers did by itself when the papers were written
+            item["ref"] = self.tokenizer.decode(laid_out, skip_special_tokens=True, clean_up_tokenization_spaces=True)
             item["text_label"] = laid_out
             item["caps"] = torch.tensor([self.cls_token_id, self.sep_token_id, self.cls_token_id])
             item["cmasks"] = torch.ones_like(item["cmasks"])  # decoding may fill every place

@@ -60,7 +60,7 @@ def read_table(
     rows, faults = [], []
     for line, cells in lines:
         if len(cells) < needed:
-            faults.append(f"{path}:{line} has {len(cells)} cells, and {needed} are needed; it is left out")
+            faults.append(f"{path}:{line} has {len(cells)} of {needed} cells; it is left out")
             continue
         values = {name: cell.strip() for name, cell in zip(names, cells, strict=False)}
         rows.append(Row(f"{path}:{line}", values))

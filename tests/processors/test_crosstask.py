@@ -75,7 +75,7 @@ def test_what_is_missing_is_told(release: dict[str, Any], tmp_path: Path) -> Non
     assert meta.missing == ("v111",)
     source = release["train_csv_path"]
     assert list(meta.faults) == [
-        f"{source}:16 has 1 cells, and 2 are needed; it is left out",
+        f"{source}:16 has 1 of 2 cells; it is left out",
         f"{source} lists 2 videos of the task 99, which the task files do not have; they are left out",
         f"{source} lists v210 of the task 21 more than once; each is an item",
         f"{source} lists v121 of task 12, and {release['annotation_path']} has no 12_v121.csv; it is left out",
@@ -144,7 +144,7 @@ def test_targets_follow_one_another_window_by_window(tmp_path: Path) -> None:
         ("1,5,2", "ends at 2 s, before its beginning at 5 s"),
         ("1,-5,2", "begins at -5 s, before the video"),
         ("1,x,2", "has the time 'x'"),
-        ("1,3", "has 2 cells, and 3 are needed"),
+        ("1,3", "has 2 of 3 cells"),
     ],
 )
 def test_a_bad_row_does_not_lose_the_others(release: dict[str, Any], tmp_path: Path, row: str, message: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mmpt.processors.base import Listing, MetaProcessor, VideoProcessor, stored_names
-from mmpt.processors.ds import DSAligner, covered_seconds, cut_windows
+from mmpt.processors.ds import DSAligner, DSNLGAligner, NLGTextProcessor, covered_seconds, cut_windows
 from mmpt.utils.featurefile import write_features as write_feature_file
 from mmpt.utils.seeding import generator
 from tests.processors.recipes import SPECIAL, config, write_features
@@ -137,6 +137,13 @@ def test_what_fits_of_a_clip(seconds: int) -> None:
     assert item["vmasks"].tolist() == [True] * kept + [False] * (8 - kept)
     assert torch.equal(item["vfeats"][:kept], torch.from_numpy(features[:8]))
     assert item["caps"].tolist()[:5] == [2, 3, 7, 8, 3]
+
+
+def test_a_reference_reads_as_it_was_written(golden_dir: Path) -> None:
+    keys = config(bert_name=str(golden_dir / "common" / "tiny-bert"), max_len=40)
+    caption = NLGTextProcessor(keys)("don't cook it, bake it", generator(0))
+    item = DSNLGAligner(keys)("v", np.ones((3, 4), np.float16), caption, generator(0))
+    assert item["ref"] == "don't cook it, bake it"
 
 
 def test_windows_are_as_the_configuration_says() -> None:

@@ -41,7 +41,7 @@ def test_a_split_that_there_is_not(number: object) -> None:
         ("b.avi,wave_test,2,1,2", "lists b.avi again"),
         ("d.avi,wave_test,3,1,2", "has '3' under split1"),
         ("d.avi,_test,2,1,2", "has an empty label"),
-        ("d.avi,wave_test", "has 2 cells, and 3 are needed"),
+        ("d.avi,wave_test", "has 2 of 3 cells"),
     ],
 )
 def test_a_bad_row_does_not_lose_the_others(tmp_path: Path, row: str, message: str) -> None:

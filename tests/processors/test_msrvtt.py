@@ -34,7 +34,7 @@ def test_a_test_list_keeps_its_order_and_tells_what_it_leaves_out(tmp_path: Path
     assert [meta[index] for index in range(len(meta))] == [("v1", "one, two"), ("v0", "three"), ("v1", "other")]
     assert meta.missing == ("v2",)
     assert list(meta.faults) == [
-        f"{path}:8 has 1 cells, and 3 are needed; it is left out",
+        f"{path}:8 has 1 of 3 cells; it is left out",
         f"{path}:5 has an empty sentence; it is left out",
         f"{path}:6 is the same as {path}:2; it is left out",
     ]
@@ -115,7 +115,7 @@ def test_a_question_keeps_its_answer_and_sentences(tmp_path: Path, golden_dir: P
         ("1\tmsr8\ta\tb\tc\tx", "has the answer 'x'"),
         ("1\tmsr8\ta\t\tc\t0", "has an empty sentence"),
         ("1\t\ta\tb\tc\t0", "has an empty vid_key"),
-        ("1\tmsr8\ta\tb\t0", "has 5 cells, and 6 are needed"),
+        ("1\tmsr8\ta\tb\t0", "has 5 of 6 cells"),
         ("1\tmsr7\tone\ttwo\tthree\t2", "is the same as"),
     ],
 )

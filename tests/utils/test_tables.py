@@ -30,7 +30,7 @@ def test_a_row_with_too_few_cells_is_left_out_and_told(tmp_path: Path) -> None:
     path.write_text("id,text\nv0,a\nv1\nv2,c\n")
     rows, faults = read_table(path, ("id", "text"))
     assert [row["id"] for row in rows] == ["v0", "v2"]
-    assert faults == [f"{path}:3 has 1 cells, and 2 are needed; it is left out"]
+    assert faults == [f"{path}:3 has 1 of 2 cells; it is left out"]
 
 
 @pytest.mark.parametrize(
