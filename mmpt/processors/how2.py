@@ -2,29 +2,26 @@
 
 Beside a list `<split>.lst`, one id a line, lie the shards `<split>_<shard>_{starts,data}.npy` with `<split>_meta.pkl`,
 which says what videos they hold, and `<beginning><split>_<shard>.{startends,caps_ids}_{starts,data}.npy` with the
-captions' times and token ids. The test split reads the shards of the validation split. The plain form has one .npy a
-video and one pickle of captions instead.
+captions' times and token ids. The test split reads the shards of the validation split. The plain form, without
+shards, is in how2_plain.
 """
 
 import functools
-import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
+from mmpt.config.schema import DatasetConfig
 from mmpt.processors.base import Listing, MetaProcessor, Processor, TextProcessor, VideoProcessor, existing
 from mmpt.processors.sampling import TokenClips
 from mmpt.utils.places import locate
 from mmpt.utils.registry import register
-from mmpt.utils.safepickle import read_pickle
-from mmpt.utils.shardedtensor import ShardedTensor, open_shard, read_meta
+from mmpt.utils.shardedtensor import open_shard, read_meta
+from mmpt.utils.shardindex import read_index
 
 SHARDS = {"train": "train", "valid": "val", "test": "val"}  # split -> what its shards are called
-PADDING = -1  # behind a caption's token ids
 UNNUMBERED = -1  # the number of an item of a cluster
 
 
@@ -42,6 +39,35 @@ class ShardKey(NamedTuple):
     number: int
     shard: int
     place: int
+
+
+class ShardItems(Sequence[tuple[ShardKey, ShardKey]]):
+    """The items of shards, in three arrays: a million objects would be copied into every worker, bit by bit.
+
+    Args:
+        kept: video id, number of its shard and place in it, of each item.
+        numbered: whether keys have a number.
+    """
+
+    def __init__(self, kept: Sequence[tuple[str, int, int]], *, numbered: bool) -> None:
+        self._ids = np.array([video_id for video_id, _, _ in kept], dtype=np.str_)
+        self._shards = np.array([shard for _, shard, _ in kept], dtype=np.int64)
+        self._places = np.array([place for _, _, place in kept], dtype=np.int64)
+        self._numbered = numbered
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[ShardKey, ShardKey]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[tuple[ShardKey, ShardKey]]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        number = range(len(self))[index] if self._numbered else UNNUMBERED
+        key = ShardKey(str(self._ids[index]), number, int(self._shards[index]), int(self._places[index]))
+        return key, key
 
 
 class ListedVideos(MetaProcessor):
@@ -74,52 +100,56 @@ class ListedVideos(MetaProcessor):
 
 
 @register("meta_processor")
-class How2MetaProcessor(ListedVideos):
-    """Lists the videos that have a feature file of their own."""
-
-    def read(self) -> Listing:
-        """Read the list.
-
-        Returns:
-            (video id, video id) of each video, in the list's order.
-
-        Raises:
-            FileNotFoundError: the list or the folder of features is not there.
-        """
-        ids, repeated = self.ids()
-        kept, missing = self.keep_available(ids, str)
-        return Listing([(video, video) for video in kept], str(self.split_path()), missing, tuple(repeated))
-
-
-@register("meta_processor")
 class ShardedHow2MetaProcessor(ListedVideos):
     """Lists the videos that the split's shards hold, in the order of the shards."""
 
     numbered = True
 
     def read(self) -> Listing:
-        """Read the list and the shards' contents.
+        """Read the list and what the shards hold.
 
         Returns:
-            (key, key) of each listed video.
+            (key, key) of each listed video. A video without captions is left out, which is a fault.
 
         Raises:
-            FileNotFoundError: the list or `<split>_meta.pkl` is not there.
-            ValueError: that file holds anything else.
+            FileNotFoundError: the list, `<split>_meta.pkl` or a shard is not there.
+            ValueError: that file holds anything else, or other videos than a shard's index.
         """
         ids, faults = self.ids()
-        meta_path = existing(self.config.vfeat_dir, "dataset.vfeat_dir") / f"{SHARDS[self.config.split]}_meta.pkl"
-        found: dict[str, ShardKey] = {}
+        split = SHARDS[self.config.split]
+        meta_path = existing(self.config.vfeat_dir, "dataset.vfeat_dir") / f"{split}_meta.pkl"
+        kept: list[tuple[str, int, int]] = []
+        seen: set[str] = set()
         for shard, videos in read_meta(meta_path).items():
-            for place, video_id in enumerate(videos):
-                if video_id in found:
-                    faults.append(f"{meta_path}: {video_id} lies in shard {found[video_id].shard} and in {shard}")
-                elif video_id in ids:
-                    number = len(found) if self.numbered else UNNUMBERED
-                    found[video_id] = ShardKey(video_id, number, shard, place)
-        missing = tuple(video_id for video_id in ids if video_id not in found)
+            listed = [(place, video_id) for place, video_id in enumerate(videos) if video_id in ids]
+            silent = self._check_shard(split, shard, videos) if listed else set()
+            for place, video_id in listed:
+                if video_id in seen:
+                    faults.append(f"{meta_path}: {video_id} is there twice; its first place counts")
+                elif place in silent:
+                    faults.append(f"{video_id} has no captions in shard {split}_{shard}, and is left out")
+                else:
+                    kept.append((video_id, shard, place))
+                seen.add(video_id)
+        missing = tuple(video_id for video_id in ids if video_id not in seen)
         source = f"{self.split_path()} with {meta_path}"
-        return Listing([(key, key) for key in found.values()], source, missing, tuple(faults))
+        return Listing(ShardItems(kept, numbered=self.numbered), source, missing, tuple(faults))
+
+    def _check_shard(self, split: str, shard: int, videos: Sequence[str]) -> set[int]:
+        """Compare a shard's indexes with the list of shards, and find places without captions."""
+        features = f"{existing(self.config.vfeat_dir, 'dataset.vfeat_dir') / split}_{shard}"
+        _check_ids(features, videos)
+        if self.config.tfeat_dir is None:
+            return set()
+        times = f"{caption_beginning(self.config)}{split}_{shard}.startends"
+        _check_ids(times, videos)
+        counts = np.diff(open_shard(times).starts)
+        if len(counts) != len(videos):
+            raise ValueError(
+                f"{times}_starts.npy has {len(counts):,} videos, and {split}_meta.pkl names {len(videos):,} for this "
+                "shard; make the shards of captions again with `mmpt captions tokenize`"
+            )
+        return set(np.flatnonzero(counts == 0).tolist())
 
     def _why_empty(self, missing: tuple[str, ...]) -> str:
         if not missing:
@@ -156,7 +186,7 @@ class ShardedReader(Processor):
             ValueError: it is damaged, or has fewer videos than `<split>_meta.pkl` says.
         """
         prefix = f"{beginning}{SHARDS[self.config.split]}_{key.shard}{kind}"
-        shard: ShardedTensor = open_shard(prefix)
+        shard = open_shard(prefix)
         if key.place >= len(shard):
             raise ValueError(
                 f"{prefix}_starts.npy has {len(shard):,} videos, and {key.video_id} is number {key.place} according to "
@@ -220,10 +250,7 @@ class ShardedTextProcessor(ShardedReader, TextProcessor):
 
     @functools.cached_property
     def _beginning(self) -> str:
-        if self.config.tfeat_dir is None:
-            raise ValueError("dataset.tfeat_dir is not set, and this data set reads captions from there")
-        slash = os.sep if self.config.tfeat_dir.endswith("/") else ""
-        return f"{locate(self.config.tfeat_dir)}{slash}"
+        return caption_beginning(self.config)
 
 
 @register("video_processor")
@@ -236,73 +263,28 @@ class ShardedVideoRetriTextProcessor(ShardedTextProcessor):
     """Reads the captions of a video of a cluster, as `ShardedTextProcessor` does."""
 
 
-@register("video_processor")
-class How2VideoProcessor(VideoProcessor):
-    """Reads the features of a narrated video from `<vfeat_dir>/<video id>.npy`."""
+def caption_beginning(config: DatasetConfig) -> str:
+    """Say where the paths of the captions' shards begin.
 
+    Args:
+        config: the `dataset:` block.
 
-@dataclass(frozen=True)
-class CaptionOptions:
-    """The key of the plain form.
+    Returns:
+        `tfeat_dir` at its place; a folder where it ends with a slash.
 
-    Attributes:
-        caption_pkl_path: pickle of video id -> captions: a dict, or the JSON text of one, with `start`, `end` and
-            either `cap` (token ids) or `text`.
+    Raises:
+        ValueError: it is not set.
     """
+    if config.tfeat_dir is None:
+        raise ValueError("dataset.tfeat_dir is not set, and this data set reads captions from there")
+    return f"{locate(config.tfeat_dir)}{os.sep if config.tfeat_dir.endswith('/') else ''}"
 
-    caption_pkl_path: str
 
-
-@register("text_processor")
-class How2TextProcessor(TextProcessor):
-    """Reads the captions of a narrated video from one pickle, as tokens or as text."""
-
-    Options = CaptionOptions
-
-    def __call__(self, text_id: str, rng: np.random.Generator) -> dict[str, Any]:
-        """Read an item's captions.
-
-        Args:
-            text_id: the video's id.
-            rng: not used.
-
-        Returns:
-            `start` and `end`, float (N,) seconds, and `cap`, the token ids of each of the N captions.
-
-        Raises:
-            FileNotFoundError: the pickle is not there.
-            ValueError: it names a class, lacks the video, or the video's captions are not what they should be.
-        """
-        if text_id not in self.captions:
-            raise ValueError(f"{self.path} has no captions of {text_id}; take it off the list, or add them")
-        return self._clips(text_id, self.captions[text_id])
-
-    @functools.cached_property
-    def path(self) -> Path:
-        """The pickle."""
-        return existing(self.options.caption_pkl_path, "dataset.caption_pkl_path")
-
-    @functools.cached_property
-    def captions(self) -> Mapping[str, Any]:
-        """What it holds, read once."""
-        captions = read_pickle(self.path)
-        if not isinstance(captions, dict):
-            raise ValueError(f"{self.path} holds a {type(captions).__name__}; it takes a dict of video id -> captions")
-        return captions
-
-    def _clips(self, video_id: str, value: Any) -> dict[str, Any]:
-        try:
-            value = json.loads(value) if isinstance(value, str) else value
-            clips = value["cap"] if "cap" in value else [self.tokenize(str(text)) for text in value["text"]]
-            start, end = np.asarray(value["start"], float), np.asarray(value["end"], float)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"{self.path}: the captions of {video_id} are no lists of start, end and cap or text ({error!r})"
-            ) from error
-        if not len(start) == len(end) == len(clips):
-            raise ValueError(
-                f"{self.path}: {video_id} has {len(start)} starts, {len(end)} ends and {len(clips)} captions; they "
-                "must be as many"
-            )
-        cap = TokenClips.from_lists([[token for token in clip if token != PADDING] for clip in clips])
-        return {"start": start, "end": end, "cap": cap}
+def _check_ids(prefix: str, videos: Sequence[str]) -> None:
+    """Refuse a shard that says itself that it holds other videos."""
+    index = read_index(prefix)
+    if index is not None and index.ids and list(index.ids) != list(videos):
+        raise ValueError(
+            f"{prefix}_index.json names other videos than the list of shards (*_meta.pkl), so that a video would get "
+            "another one's features or captions; make the shards again from one list"
+        )

@@ -13,14 +13,13 @@ from mmpt.config.schema import DatasetConfig
 from mmpt.datasets import MMDataset, consecutive_clusters
 from mmpt.processors.aligner import Aligner
 from mmpt.processors.how2 import (
-    How2MetaProcessor,
-    How2TextProcessor,
     ShardedHow2MetaProcessor,
     ShardedHow2VideoRetriMetaProcessor,
     ShardedTextProcessor,
     ShardedVideoProcessor,
     ShardKey,
 )
+from mmpt.processors.how2_plain import How2MetaProcessor, How2TextProcessor
 from mmpt.utils.seeding import generator
 
 COVERS = "10_shards"
