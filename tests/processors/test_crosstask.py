@@ -83,6 +83,11 @@ def test_what_is_missing_is_told(release: dict[str, Any], tmp_path: Path) -> Non
     assert listed(release, "train").count(("21", "v210")) == 2
 
 
+def test_nothing_left_to_test_says_why(release: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"(?s)no item for the split 'test'.*dataset\.n_train is 30, and no primary"):
+        listed({**release, "n_train": 30}, "test")
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
