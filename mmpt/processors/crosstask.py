@@ -93,7 +93,7 @@ class CrossTaskMetaProcessor(MetaProcessor):
         pairs = [(task, video) for task, video in pairs if f"{task}_{video}" in annotated]
         training, testing = split(pairs, frozenset(primary), options.n_train)
         chosen = training if self.config.split == "train" else testing
-        if not chosen and pairs:
+        if not chosen and pairs and self.config.split != "train":
             faults.append(
                 f"dataset.n_train is {options.n_train}, and no primary task has more videos than that, so that none is "
                 "left to test; take a smaller number"
