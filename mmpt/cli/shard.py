@@ -90,18 +90,24 @@ def _print(target: Path, report: "ShardingReport") -> None:
     from mmpt.utils.sharding import FAILURES
 
     for split, count in report.videos.items():
-        out.print(f"{split:<9} {count:,} videos, {report.rows[split]:,} seconds of features")
+        out.print(f"{split:<9} {_count(count, 'video')}, {_count(report.rows[split], 'second')} of features")
     out.print(f"shards    {report.written:,} written, {report.kept:,} kept")
     out.print(f"folder    {legible(target)}", soft_wrap=True)
     if report.shared:
-        err.print(f"mmpt: note: {report.shared:,} videos are listed in more than one split", soft_wrap=True)
+        stand = "stands" if report.shared == 1 else "stand"
+        err.print(
+            f"mmpt: note: {_count(report.shared, 'video')} {stand} in the lists of several splits", soft_wrap=True
+        )
     for line in report.first:
         err.print(f"mmpt: not stored: {legible(line)}", soft_wrap=True)
     if report.failures:
-        err.print(
-            f"mmpt: {report.failures:,} are not stored as listed; the reasons are in {legible(target / FAILURES)}",
-            soft_wrap=True,
-        )
+        are = f"{_count(report.failures, 'video')} {'is' if report.failures == 1 else 'are'}"
+        place = legible(target / FAILURES)
+        err.print(f"mmpt: {are} not stored as listed; the reasons are in {place}", soft_wrap=True)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def _verify(args: argparse.Namespace) -> int:
@@ -111,9 +117,9 @@ def _verify(args: argparse.Namespace) -> int:
 
     with part_bar("MB") as bar:
         found = verify_shards(args.folder, on_progress=lambda done, part: bar.advance(done // 1_000_000, part))
-    out.print(f"whole     {found.whole:,} shards match their checksums")
+    out.print(f"whole     {_count(found.whole, 'shard')}, as their checksums say")
     if found.unindexed:
-        out.print(f"unsure    {found.unindexed:,} have no index: their sizes and starts fit, no more is known")
+        out.print(f"unsure    {_count(found.unindexed, 'shard')} without an index: sizes and starts fit")
     for problem in found.problems:
         sys.stderr.write(f"mmpt: damaged: {legible(problem)}\n")
     return 1 if found.problems else 0
