@@ -134,10 +134,6 @@ class Board:
         self._busy.append(event.video)
         return event
 
-    def put_back(self, video: Video) -> None:
-        """Give out a video again, since who had it died."""
-        self._pending.append(video)
-
 
 def name_videos(paths: Iterable[Path]) -> list[Video]:
     """Name videos by the stems of their files.
@@ -151,10 +147,11 @@ def name_videos(paths: Iterable[Path]) -> list[Video]:
     Raises:
         ValueError: files with one stem differ.
     """
-    by_stem: dict[str, list[Path]] = {}
-    for path in {os.path.realpath(path): path for path in reversed(list(paths))}.values():
-        by_stem.setdefault(path.stem, []).insert(0, path)
-    clashes = [same for same in by_stem.values() if len(same) > 1 and len(set(map(_content, same))) > 1]
+    by_stem: dict[str, dict[str, Path]] = {}
+    for path in paths:
+        by_stem.setdefault(path.stem, {}).setdefault(os.path.realpath(path), path)
+    groups = [list(places.values()) for places in by_stem.values()]
+    clashes = [same for same in groups if len(same) > 1 and len(set(map(_content, same))) > 1]
     if clashes:
         lines = [f"  - {', '.join(map(str, same))}" for same in sorted(clashes)[:10]]
         more = [f"  - and {len(clashes) - 10} more"] if len(clashes) > 10 else []
@@ -162,7 +159,7 @@ def name_videos(paths: Iterable[Path]) -> list[Video]:
             "these videos share a name, so they would share a feature file; rename them, or give each folder of videos "
             "an output folder of its own:\n" + "\n".join(lines + more)
         )
-    return [Video(stem, same[0]) for stem, same in sorted(by_stem.items())]
+    return [Video(same[0].stem, same[0]) for same in groups]
 
 
 def _content(path: Path) -> str:

@@ -2,8 +2,8 @@
 
     this process:  board of videos --(a pipe each)--> worker: Extractor      worker --(the same pipe)--> events
 
-Each worker has a pipe of its own and no lock is shared, so a worker that is killed harms none of the others: the video
-that it read fails with that reason, what else it had in hand goes to another, and a new worker takes its place. When
+Each worker has a pipe of its own and no lock is shared, so a worker that is killed harms none of the others, and a new
+one takes its place. The video that it had in hand fails with that reason; of several, each is tried again alone. When
 this process is killed, its workers find their pipes closed and end.
 """
 
@@ -13,14 +13,15 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import torch
 
+from mmpt.video.claims import Claims
 from mmpt.video.extractor import Extractor
-from mmpt.video.jobs import POLL, Board, Event, OutputError, Plan, Video
+from mmpt.video.jobs import CLAIMS, POLL, Board, Event, OutputError, Plan, Video
 from mmpt.video.streaming import PATIENCE, Meter
 
 STOPPING = 10.0  # seconds for workers to give their claims back
@@ -62,7 +63,7 @@ def cores() -> int:
 
 
 class _Worker:
-    """A process, this end of its pipe, and the videos that it has in hand, the one being read last."""
+    """A process, this end of its pipe, and the videos that it has in hand."""
 
     def __init__(self, plan: Plan, threads: int) -> None:
         context = multiprocessing.get_context("spawn")
@@ -83,6 +84,8 @@ class _Pool:
         self.threads = threads
         self.workers: list[_Worker] = []
         self.meter = Meter()
+        self.suspects: list[Video] = []  # over one of these a worker died; each is given out alone
+        self.suspected: set[str] = set()  # their ids, kept
 
     def start(self) -> None:
         self.workers.append(_Worker(self.plan, self.threads))
@@ -97,12 +100,19 @@ class _Pool:
                 self._hear(worker, *pipe.recv())
             except (EOFError, ConnectionError):
                 self._bury(worker)
-        over = self.board.empty and not any(worker.in_hand for worker in self.workers)
         for worker in [worker for worker in self.workers if worker.asks]:
-            video = self.board.next()
-            if video is None and not over:
-                return
-            self._give(worker, video)
+            over = not self.suspects and self.board.empty and not any(each.in_hand for each in self.workers)
+            video = self._choose(worker)
+            if over or video is not None:
+                self._give(worker, video)
+
+    def _choose(self, worker: _Worker) -> Video | None:
+        """Find a video for a worker; None where there is none for it at the moment."""
+        if self.suspects and not worker.in_hand:
+            return self.suspects.pop()
+        if any(video.id in self.suspected for video in worker.in_hand):
+            return None
+        return self.board.next()
 
     def _give(self, worker: _Worker, video: Video | None) -> None:
         """Give out a video, or say that there are no more."""
@@ -138,11 +148,17 @@ class _Pool:
             raise RuntimeError(
                 f"a worker ended by itself ({how}) with no video in hand; run with --workers 1 to see why"
             )
-        *others, read = worker.in_hand
-        for video in others:
-            self.board.put_back(video)
-        hint = ", perhaps for want of memory: use fewer workers" if code == -signal.SIGKILL else ""
-        self.report(Event("failed", read, reason=f"the worker that read {read.path} was ended by {how}{hint}"))
+        if len(worker.in_hand) > 1:
+            self.suspects += worker.in_hand
+            self.suspected |= {video.id for video in worker.in_hand}
+        else:
+            (video,) = worker.in_hand
+            with Claims(self.plan.out / CLAIMS) as claims, suppress(OSError):
+                if claim := claims.take(video.id):  # the dead worker's, which is given back with it
+                    claims.release(claim)
+            hint = ", perhaps for want of memory: use fewer workers" if code == -signal.SIGKILL else ""
+            reason = f"the worker that had {video.path} in hand was ended by {how}{hint}"
+            self.report(Event("failed", video, reason=reason))
         self.start()
 
     def stop(self) -> None:
