@@ -1,11 +1,12 @@
 """`mmpt launch`: write a project's files, and run the jobs of YAML files."""
 
 import argparse
+import os
 import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ A task's file runs: local_single, local_small and local_big train with 1, 2 and
 `python locallaunch.py` takes the same words.
 """
 INTERRUPTED = 130  # what a shell gives after Ctrl-C
+ERROR = 2  # exit code for bad input
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,28 @@ class Job:
 
     Args:
         path: the file.
-        command: the words of the command.
+        job_type: one of `JOB_TYPES`.
+        overrides: ``key=value`` pairs.
+        check: only prepare and check.
     """
 
     path: Path
-    command: tuple[str, ...]
+    job_type: str
+    overrides: tuple[str, ...] = ()
+    check: bool = False
+
+    @property
+    def processes(self) -> int:
+        """How many train; 0 for an evaluation."""
+        return JOB_TYPES[self.job_type]
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The words of the command."""
+        spread = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(self.processes)]
+        what = "train" if self.processes else "evaluate"
+        words = [*(spread if self.processes > 1 else []), "-m", "mmpt", what, str(self.path), *self.overrides]
+        return (sys.executable, *words, *(["--check"] if self.check else []))
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -65,40 +84,23 @@ def run(args: argparse.Namespace) -> int:
 
     projects: list[Project] = []
     jobs: list[Job] = []
-    words = ["--check"] if args.check else []
     for path in _paths(args.yaml):
         tree = read_tree(path)
         if is_project(tree):
             project = read_project(path, args.overrides, checks=_checks(), tree=tree)
             projects.append(project)
-            jobs.extend([] if args.dryrun else _stage_jobs(project, args.jobtype, words))
+            jobs.extend([] if args.dryrun else _stage_jobs(project, args.jobtype))
         else:
-            jobs.append(_task_job(path, args.jobtype, args.overrides, words))
+            jobs.append(_task_job(path, args.jobtype, args.overrides))
     for project in projects:
         for written in _write(project):
             out.print(f"saving {written}", soft_wrap=True)
+    jobs = [replace(job, check=args.check) for job in jobs]
     if not args.dryrun:
         return run_jobs(jobs, keep_going=args.keep_going)
     for job in jobs:
         out.print(f"launching {shlex.join(job.command)}", soft_wrap=True)
     return 0
-
-
-def command(path: Path, job_type: str, words: Sequence[str] = ()) -> tuple[str, ...]:
-    """Say what runs a task's file.
-
-    Args:
-        path: the file.
-        job_type: one of `JOB_TYPES`.
-        words: what else `mmpt train` or `mmpt evaluate` is told: ``key=value`` pairs, ``--check``.
-
-    Returns:
-        The words of the command.
-    """
-    processes = JOB_TYPES[job_type]
-    spread = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    what = "train" if processes else "evaluate"
-    return (sys.executable, *(spread if processes > 1 else []), "-m", "mmpt", what, str(path), *words)
 
 
 def run_jobs(jobs: Sequence[Job], *, keep_going: bool = False) -> int:
@@ -118,7 +120,7 @@ def run_jobs(jobs: Sequence[Job], *, keep_going: bool = False) -> int:
         count = f"[{number}/{len(jobs)}] " if len(jobs) > 1 else ""
         out.print(f"{count}launching {shlex.join(job.command)}", soft_wrap=True)
         sys.stdout.flush()
-        if (code := _wait(job.command)) == 0:
+        if (code := _run(job)) == 0:
             continue
         failed[job.path] = code
         sys.stderr.write(f"mmpt: {job.path} failed with exit code {code}\n")
@@ -128,9 +130,17 @@ def run_jobs(jobs: Sequence[Job], *, keep_going: bool = False) -> int:
     return next(iter(failed.values()), 0)
 
 
-def _wait(words: Sequence[str]) -> int:
-    """Run a command to its end; a signal becomes the exit code that a shell gives."""
-    with subprocess.Popen(words) as process:
+def _run(job: Job) -> int:
+    """Run a job to its end; a signal becomes the exit code that a shell gives."""
+    from mmpt.cli.preparing import check_file
+
+    try:  # what is wrong with a file is told once, and not by each of its processes
+        check_file(job.path, job.overrides, evaluation=not job.processes)
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"mmpt: error: {error}\n")
+        return ERROR
+    threads = str(max(1, (os.cpu_count() or 1) // max(1, job.processes)))
+    with subprocess.Popen(job.command, env={"OMP_NUM_THREADS": threads, **os.environ}) as process:
         try:
             code = process.wait()
         except KeyboardInterrupt:  # the terminal sent it to the job as well: let it end in its own way
@@ -158,20 +168,20 @@ def _checks() -> tuple[Any, ...]:
     return (check_names,)  # a job looks for its files itself: those of a later stage may be still to come
 
 
-def _task_job(path: Path, given: str | None, overrides: Sequence[str], words: Sequence[str]) -> Job:
+def _task_job(path: Path, given: str | None, overrides: Sequence[str]) -> Job:
     from mmpt.config.load import load_config
 
     task = load_config(path, overrides, checks=_checks()).task
-    return Job(path, command(path, _job_type(path, given, task.task_type), [*overrides, *words]))
+    return Job(path, _job_type(path, given, task.task_type), tuple(overrides))
 
 
-def _stage_jobs(project: "Project", given: str | None, words: Sequence[str]) -> list[Job]:
+def _stage_jobs(project: "Project", given: str | None) -> list[Job]:
     """List the jobs of a project's stages; files that evaluate do so, the others run as is asked for."""
     types = {file.path: file.values.get("task_type") for file in project.files}
     jobs = []
     for path in (path for stage in project.stages for path in stage):
         chosen = "local_predict" if types[path] == "local_predict" else given
-        jobs.append(Job(path, command(path, _job_type(path, chosen, types[path]), words)))
+        jobs.append(Job(path, _job_type(path, chosen, types[path])))
     if not jobs:
         raise ValueError(f"{project.source} has no run_task, so there is nothing to run; --dryrun writes its files")
     return jobs
