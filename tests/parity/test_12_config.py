@@ -3,11 +3,14 @@
 import json
 import shlex
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import yaml
 
+from mmpt.cli.checking import check_names
 from mmpt.cli.main import main
 from mmpt.config import load_config
 from mmpt.config.project import read_project
@@ -100,8 +103,6 @@ def test_the_files_that_come_with_this_package_are_the_generated_ones(generated:
 
 
 def test_which_files_there_are_and_what_includes_what(structure: dict[str, dict[str, Any]]) -> None:
-    import yaml
-
     ours = {path: yaml.safe_load((ROOT / path).read_text()) for path in structure}
     assert {path: values.get("includes") for path, values in ours.items()} == {
         path: about.get("includes") for path, about in structure.items()
@@ -156,6 +157,20 @@ def test_typed_fields_are_the_flags_that_the_original_gave(golden_dir: Path) -> 
                 seen.add(flag)
                 assert _written(_field(run, flag)) == text, flag
     assert {"--lr", "--adam-betas", "--fp16", "--restore-file", "--warmup-updates", "--keep-last-epochs"} <= seen
+
+
+def test_the_configuration_that_a_run_of_the_original_saves_loads(golden_dir: Path, tmp_path: Path) -> None:
+    saved = json.loads((golden_dir / COVERS / "commands.json").read_text())["saved_config_yaml"]
+    assert saved
+    for path, values in saved.items():
+        file = tmp_path / path
+        file.parent.mkdir(parents=True)
+        file.write_text(yaml.safe_dump(values))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            run = load_config(file, checks=(check_names,))
+        assert run.raw == values and run.optim.lr == (5e-05,)
+        assert run.checkpoint.save_dir == str(Path(path).parent)
 
 
 def _flags(words: list[str]) -> dict[str, str]:
