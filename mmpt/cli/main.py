@@ -18,6 +18,7 @@ COMMANDS = {  # command -> what it does, in one line; its file is mmpt/cli/<comm
     "convert": "turn an original checkpoint into a safetensors folder, and back",
     "download": "fetch the published weights to the documented places",
     "shard": "put feature files into the shards that training reads",
+    "prepare": "make one's own narrated videos ready for pre-training",
     "captions": "clean captions, and cut them into word pieces",
     "launch": "write a project's YAML files, and run the jobs of YAML files",
     "train": "prepare and check the training of a YAML file",

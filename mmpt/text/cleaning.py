@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -116,12 +116,15 @@ def subtitle_entries(files: dict[str, Path]) -> Iterator[Entry]:
         yield Entry(video_id, path, number / len(files))
 
 
-def open_source(path: Path, *, language: str | None = None) -> tuple[Iterable[Entry], list[tuple[str, str]]]:
+def open_source(
+    path: Path, *, language: str | None = None, videos: Container[str] = ()
+) -> tuple[Iterable[Entry], list[tuple[str, str]]]:
     """Take captions from a file or a folder.
 
     Args:
         path: raw_caption.json, raw_caption.pkl, or a folder of .srt and .vtt files.
         language: as for `find_subtitles`.
+        videos: as for `find_subtitles`.
 
     Returns:
         The videos, and (id, reason) of those that are known to fail.
@@ -131,7 +134,7 @@ def open_source(path: Path, *, language: str | None = None) -> tuple[Iterable[En
         ValueError: it holds no captions.
     """
     if path.is_dir():
-        files, refused = find_subtitles(path, language=language)
+        files, refused = find_subtitles(path, language=language, videos=videos)
         return subtitle_entries(files), list(refused.items())
     return read_entries(path), []
 

@@ -8,7 +8,7 @@ import html
 import itertools
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,13 +100,16 @@ def parse_subtitles(text: str, *, strict_blocks: bool, source: str = "the text")
     return Subtitles(_as_captions(kept), len(cues), carried)
 
 
-def find_subtitles(folder: Path, *, language: str | None = None) -> tuple[dict[str, Path], dict[str, str]]:
+def find_subtitles(
+    folder: Path, *, language: str | None = None, videos: Container[str] = ()
+) -> tuple[dict[str, Path], dict[str, str]]:
     """Look for subtitle files in a folder and the folders below it.
 
     Args:
         folder: where to look.
         language: to choose by, where names say one: ``"en"`` takes clip.en.vtt, else clip.en-US.vtt and the like, else
             clip.vtt.
+        videos: ids of videos that there are: a file whose whole name is one of them is that video's.
 
     Returns:
         Video id -> its file, sorted by id; and id -> reason for videos of which several files are left.
@@ -117,7 +120,7 @@ def find_subtitles(folder: Path, *, language: str | None = None) -> tuple[dict[s
     """
     candidates: dict[str, list[tuple[str, Path]]] = {}
     for path in _walk(folder):
-        name, spoken = video_name(path.stem)
+        name, spoken = (path.stem, "") if path.stem in videos else video_name(path.stem)
         candidates.setdefault(name, []).append((spoken, path))
     if not candidates:
         raise ValueError(f"{folder} holds no subtitle file; they end in .srt or .vtt")

@@ -42,17 +42,26 @@ class FailureLog:
 
 
 @contextlib.contextmanager
-def failure_log(path: Path) -> Iterator[FailureLog]:
+def failure_log(path: Path, *, always: bool = False) -> Iterator[FailureLog]:
     """Write a list of failures.
 
     Args:
         path: the file. At the end of the work it holds this run's failures; without any it is removed.
+        always: write it also where the work ends with an error; else the file stays as it was.
 
     Yields:
         Where to take them down.
     """
+    ended: Exception | None = None
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         log = FailureLog(file.write)
-        yield log
+        try:
+            yield log
+        except Exception as error:
+            if not always:
+                raise
+            ended = error
     if not log.count:
         path.unlink()
+    if ended is not None:
+        raise ended

@@ -1,0 +1,166 @@
+"""One's own narrated videos as a data set: which are for training, and the YAML file that says where all is."""
+
+import hashlib
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mmpt.config import load_config
+from mmpt.config.load import find_project_file
+from mmpt.text.captionfiles import Entry, read_entries
+from mmpt.text.captions import parse_captions
+from mmpt.utils.files import atomic_path
+from mmpt.utils.places import home
+
+TEMPLATE = "retri/videoclip/how2.yaml"  # the project's file that the written one includes
+HEAD = """\
+# Written by `mmpt prepare`: {included} with the paths of this data.
+# Change what you like; the command leaves a file that was changed as it is.
+"""
+
+
+@dataclass
+class Matching:
+    """Parts the captions of videos that there are from those of others.
+
+    Args:
+        videos: ids of the videos that there are.
+
+    Attributes:
+        matched: captions that passed.
+        unused: ids of the others, each once.
+    """
+
+    videos: Container[str]
+    matched: int = 0
+    unused: dict[str, None] = field(default_factory=dict)
+
+    def passing(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        """Let the captions of the videos pass.
+
+        Args:
+            entries: of a caption file or folder.
+
+        Yields:
+            Those of the videos.
+        """
+        for entry in entries:
+            if entry.video_id in self.videos:
+                self.matched += 1
+                yield entry
+            else:
+                self.unused[entry.video_id] = None
+
+
+def split_ids(ids: Iterable[str], val_part: float) -> dict[str, list[str]]:
+    """Part videos into those for training and those for validation, by the hash of their ids.
+
+    A video stays on its side when others are added; only where a side would be empty, the nearest one moves.
+
+    Args:
+        ids: of the videos; at least two.
+        val_part: the part for validation, between 0 and 1.
+
+    Returns:
+        ``"train"`` and ``"val"``, sorted; each has at least one.
+
+    Raises:
+        ValueError: there are fewer than two videos, or the part is none.
+    """
+    if not 0 < val_part < 1:
+        raise ValueError(f"the part for validation is {val_part}; it takes a number between 0 and 1, such as 0.05")
+    ranked = sorted(set(ids), key=lambda video_id: (_fraction(video_id), video_id))
+    if len(ranked) < 2:
+        raise ValueError(
+            f"{len(ranked)} video can be used, and at least 2 are needed: one to train, and one to validate with"
+        )
+    count = sum(_fraction(video_id) < val_part for video_id in ranked)
+    count = min(max(count, 1), len(ranked) - 1)
+    return {"train": sorted(ranked[count:]), "val": sorted(ranked[:count])}
+
+
+def count_captions(captions: Path) -> dict[str, int]:
+    """Count the captions of each video.
+
+    Args:
+        captions: a clean caption file.
+
+    Returns:
+        Video id -> how many, in the file's order.
+    """
+    return {entry.video_id: len(parse_captions(entry.value, backwards=True)) for entry in read_entries(captions)}
+
+
+def write_list(path: Path, ids: Iterable[str]) -> None:
+    """Write a list of videos, one id a line; an equal file is left as it is.
+
+    Args:
+        path: the file.
+        ids: of the videos.
+    """
+    _write_changed(path, "".join(f"{video_id}\n" for video_id in ids))
+
+
+def documented(path: Path) -> str:
+    """Write a path as YAML files hold it.
+
+    Args:
+        path: a file or folder.
+
+    Returns:
+        From the current folder or $MMPT_HOME where it lies below, else absolute.
+    """
+    absolute = path.absolute()
+    base = home().absolute()
+    return absolute.relative_to(base).as_posix() if absolute.is_relative_to(base) else str(absolute)
+
+
+def write_yaml(path: Path, dataset: Mapping[str, Any], train_videos: int) -> bool:
+    """Write the YAML file of a pre-training on this data.
+
+    Args:
+        path: the file; one that a user has changed is left as it is.
+        dataset: the `dataset:` keys that differ from the project's file: paths, and what the features are.
+        train_videos: how many there are; with fewer than a cluster takes, clusters become smaller.
+
+    Returns:
+        Whether the file says this: False where a user's file was left.
+    """
+    template = find_project_file(TEMPLATE)
+    size = load_config(template).dataset.num_video_per_batch
+    smaller = {"num_video_per_batch": train_videos} if size is not None and train_videos < size else {}
+    run = f"runs/{path.parent.resolve().name}"
+    content = {
+        "includes": f"projects/{TEMPLATE}",
+        "dataset": {**dataset, **smaller},
+        "fairseq": {"checkpoint": {"save_dir": run}},
+        "eval": {"save_path": run},
+    }
+    text = HEAD.format(included=content["includes"]) + yaml.safe_dump(content, sort_keys=False)
+    mark = f"# {hashlib.sha256(text.encode()).hexdigest()[:16]}\n"
+    if path.exists() and not _is_ours(path):
+        return False
+    _write_changed(path, text + mark)
+    return True
+
+
+def _fraction(video_id: str) -> float:
+    """Give a number from 0 to 1 that depends on the id only."""
+    digest = hashlib.sha256(video_id.encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file is as we wrote it: its last line is the hash of the others."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    return bool(lines) and lines[-1] == f"# {hashlib.sha256(''.join(lines[:-1]).encode()).hexdigest()[:16]}\n"
+
+
+def _write_changed(path: Path, text: str) -> None:
+    if path.exists() and path.read_text(encoding="utf-8", errors="replace") == text:
+        return
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
