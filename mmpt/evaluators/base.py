@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from mmpt.evaluators.caption_statistics import bleu, meteor
+
 Protocol = Literal["paper", "fixed"]  # what the original computes, faults included | the same with its faults mended
 PROTOCOLS: tuple[Protocol, ...] = ("fixed", "paper")
 
@@ -119,4 +121,6 @@ STATISTICS: Mapping[str, Callable[[np.ndarray], float]] = {
     "median": _median,
     "ratio": _ratio,
     "mean_of_ratios": _mean_of_ratios,
+    "bleu": bleu,
+    "meteor": meteor,
 }

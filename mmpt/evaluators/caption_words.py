@@ -15,8 +15,13 @@ _SPELLINGS = (
     (re.compile('["\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}]'), " '' "),
     (re.compile("[\N{EN DASH}\N{EM DASH}]|-{2,}"), " -- "),
     (re.compile("\N{HORIZONTAL ELLIPSIS}|\\.{3,}"), " ... "),
-    (re.compile("(?<=\\d)(?=[\N{VULGAR FRACTION ONE HALF}\N{VULGAR FRACTION ONE QUARTER}"
-                "\N{VULGAR FRACTION THREE QUARTERS}])"), " "),
+    (
+        re.compile(
+            "(?<=\\d)(?=[\N{VULGAR FRACTION ONE HALF}\N{VULGAR FRACTION ONE QUARTER}"
+            "\N{VULGAR FRACTION THREE QUARTERS}])"
+        ),
+        " ",
+    ),
     (re.compile("\N{VULGAR FRACTION ONE HALF}"), "1/2"),
     (re.compile("\N{VULGAR FRACTION ONE QUARTER}"), "1/4"),
     (re.compile("\N{VULGAR FRACTION THREE QUARTERS}"), "3/4"),
@@ -69,7 +74,8 @@ def words(text: str) -> list[str]:
     for pattern, replacement in _SPELLINGS:
         text = pattern.sub(replacement, text)
     found: list[str] = []
-    for token in _TOKEN.findall(" ".join(text.split())):
+    for match in _TOKEN.finditer(" ".join(text.split())):
+        token = match.group()
         whole = BRACKETS.get(token, token.replace(" ", WIDE))
         if whole not in PUNCTUATION:
             found += _INSIDE.sub(" ", _TWO_IN_ONE.get(whole, whole)).split(" ")

@@ -94,19 +94,19 @@ class CaptionWriter:
         """What a word sees, in one layer: the video of its row, which all beams share, and the row's own words."""
         attention = layer.attention.self
         rows, heads, size = len(state), attention.num_attention_heads, attention.attention_head_size
-        query = attention.query(state).view(rows, heads, 1, size) * attention.scaling
+        query = attention.query(state).reshape(rows, heads, 1, size) * attention.scaling
         for kind, part in enumerate(_project(layer, state)):
             self.words[index, kind, :, :, self.count - 1] = part[:, :, 0]
         keys, values = self.words[index, :, :, :, : self.count]  # (R, H, t, width) each
         video_keys, video_values = self.video[index]  # (B, H, P, width) each
-        by_video = query.view(-1, self.beams, heads, size).transpose(1, 2)  # (B, H, K, width)
+        by_video = query.reshape(-1, self.beams, heads, size).transpose(1, 2)  # (B, H, K, width)
         seen = by_video @ video_keys.transpose(2, 3) + self.hidden[:, None, None, :]  # (B, H, K, P)
         seen = seen.transpose(1, 2).reshape(rows, heads, 1, -1)  # (R, H, 1, P)
         weights = torch.cat([seen, query @ keys.transpose(2, 3)], dim=3).softmax(dim=3)  # (R, H, 1, P + t)
         on_video, on_words = weights.split([seen.shape[3], self.count], dim=3)
-        by_video = on_video.view(-1, self.beams, heads, seen.shape[3]).transpose(1, 2)  # (B, H, K, P)
+        by_video = on_video.reshape(-1, self.beams, heads, seen.shape[3]).transpose(1, 2)  # (B, H, K, P)
         of_video = (by_video @ video_values).transpose(1, 2).reshape(rows, heads, 1, size)
-        return (of_video + on_words @ values).view(rows, 1, heads * size)
+        return (of_video + on_words @ values).reshape(rows, 1, heads * size)
 
 
 def _project(layer: BertLayer, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
