@@ -35,8 +35,9 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, checks: Sequ
     Nothing is written, and keys of the `fairseq:` block that nothing here acts on are told in one warning.
 
     Args:
-        path: the file. Names under its `includes:` are looked for from the current folder, from the folders above
-            the file, and among this package's own projects.
+        path: the file; below ``projects/`` it may be one of this package. Names under its `includes:` are looked for
+            from the current folder, from the folder that holds ``projects``, from the file's own folder, and among
+            this package's own projects.
         overrides: ``key=value`` pairs in dotted form, for example ``"dataset.max_video_len=16"``.
         checks: what else is looked at, such as whether classes and files are there.
 

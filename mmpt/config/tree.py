@@ -92,8 +92,9 @@ def read_tree(path: Path) -> Tree:
     """Read a file and what it includes.
 
     Args:
-        path: the file. Names under its `includes:` are looked for from the current folder, then from the folder that
-            holds ``projects``, from the file's own folder, and among the projects of this package.
+        path: the file; below ``projects/`` it may be one of this package. Names under its `includes:` are looked
+            for from the current folder, then from the folder that holds ``projects``, from the file's own folder, and
+            among the projects of this package.
 
     Returns:
         The merged tree. Included files that cannot be read are among its problems.
@@ -102,6 +103,8 @@ def read_tree(path: Path) -> Tree:
         FileNotFoundError: the file does not exist.
         ValueError: it is not YAML, or holds no mapping.
     """
+    if not path.exists() and path.parts[:1] == ("projects",):
+        path = next((root / path for root in package_roots() if (root / path).is_file()), path)
     return _read(path, seen=())
 
 

@@ -72,6 +72,13 @@ def test_a_project_of_ones_own_builds_on_ours(tmp_path: Path, monkeypatch: pytes
     assert list(tmp_path.iterdir()) == [tmp_path / "mine.yaml"], "nothing is written"
 
 
+def test_our_own_projects_make_their_files_where_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    project = read_project(Path("projects/mtm/vlm.yaml"))
+    assert project.files[0].path == Path("projects/mtm/vlm/how2.yaml")
+    assert load_config("projects/mtm/vlm/how2.yaml").model.model_cls == "MMFusionMTM"
+
+
 @pytest.mark.parametrize(
     ("path", "renamed"),
     [
