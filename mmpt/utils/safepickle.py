@@ -114,21 +114,17 @@ class _Maker:
 class _Dtype:
     """Stands for a numpy dtype while a pickle is read."""
 
-    __slots__ = ("code", "order")
+    __slots__ = ("code", "real")
 
     def __init__(self, code: Any, *_: Any) -> None:
         code = _ascii(code)
         if not NUMBERS.fullmatch(code):
             raise UnsafeFileError(f"it holds a numpy value of dtype {code!r}")
-        self.code, self.order = code, "<"
+        self.code, self.real = code, np.dtype(f"<{code}")
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        order = _ascii(state[1])
-        self.order = order if order in "<>" else "<"
-
-    @property
-    def real(self) -> np.dtype:
-        return np.dtype(self.order + self.code)
+        if _ascii(state[1]) == ">":
+            self.real = np.dtype(f">{self.code}")
 
 
 class _Array:
@@ -156,7 +152,7 @@ def _from_buffer(raw: Any, dtype: _Dtype, shape: tuple[int, ...], order: str) ->
 
 
 def _number(dtype: _Dtype, raw: Any) -> Any:
-    return np.frombuffer(_bytes(raw), dtype.real)[0].item()
+    return np.frombuffer(_bytes(raw), dtype.real).item()
 
 
 def _encode(text: str, encoding: str = "latin1") -> bytes:
