@@ -94,7 +94,12 @@ def _show_prepared(run: "RunConfig", evaluation: bool) -> None:
     from mmpt.models.checkpoints import load_original
     from mmpt.models.pretrained import find_weights
 
-    splits = [_prepare_split(run, split) for split in _splits(run, evaluation)]
+    splits = []
+    for split in _splits(run, evaluation):
+        try:
+            splits.append(_prepare_split(run, split))
+        except ValueError as error:
+            raise ValueError(f"{run.source}, split {split!r}: {error}") from error
     with quiet_transformers():
         model = build_model(build_config(run))
         if evaluation and run.checkpoint.path:

@@ -22,6 +22,7 @@ DATASET_KEYS = (
     *("json_path", "jsfusion_path", "full_test_path", "dup"),  # MSR-VTT
     *("trainval_annotation", "use_annotation_text"),  # YouCook2
     *("train_csv_path", "val_csv_path", "primary_path", "related_path", "annotation_path", "n_train"),  # CrossTask
+    *("caption_pkl_path", "use_fast", "target_dir"),  # captions to token ids
 )
 
 # A stage that the original's project files name and that has never existed.
