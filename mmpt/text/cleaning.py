@@ -14,6 +14,7 @@ from mmpt.text.dedup import Tally, dedup_entry
 from mmpt.text.subtitles import find_subtitles, read_subtitles
 from mmpt.utils.disk import disk_full_told
 from mmpt.utils.failures import FailureLog, failure_log
+from mmpt.utils.leftovers import sweep
 from mmpt.utils.parallel import ordered_map
 
 BATCH = 64  # videos that a process takes at a time
@@ -82,6 +83,7 @@ def clean(
     """
     for target in targets:
         check_target(target)
+        sweep(target.parent, target.stem)
     summary = Summary()
     work = functools.partial(_clean_batch, seed=seed, encoding=encoding)
     with contextlib.ExitStack() as stack:

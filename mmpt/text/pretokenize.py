@@ -30,6 +30,7 @@ from mmpt.utils.content import remembered_hash
 from mmpt.utils.disk import disk_full_told
 from mmpt.utils.failures import FailureLog, failure_log
 from mmpt.utils.files import atomic_path
+from mmpt.utils.leftovers import SCRATCH, sweep
 from mmpt.utils.shardedtensor import ShardWriter, open_shard
 from mmpt.utils.shardindex import read_index
 
@@ -157,7 +158,7 @@ def open_store(source: Path, scratch: Path) -> Iterator[Store]:
         return
     entries = read_entries(source)
     scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".captions.", dir=scratch) as folder:
+    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=scratch) as folder:
         copy = Path(folder) / "captions.pkl"
         with disk_full_told(copy):
             twice = _copy(entries, copy)
@@ -199,6 +200,7 @@ def write_shards(
     source_hash = remembered_hash(store.source)
     total = sum(len(ids) for meta in metas.values() for ids in meta.values())
     listed: set[str] = set()
+    sweep(folder, prefix)
     with failure_log(folder / f"{prefix}.failures.jsonl") as log:
         _tell_twice(store, log)
         for split, number, ids in _shards(metas):
@@ -242,6 +244,7 @@ def write_pickle(
         OSError: it cannot be written; a file that was there before is as it was.
     """
     made = Tokenized(files=[target])
+    sweep(target.parent, target.stem)
     with contextlib.ExitStack() as stack:
         stack.enter_context(disk_full_told(target))
         log = stack.enter_context(failure_log(target.with_name(f"{target.stem}.failures.jsonl")))

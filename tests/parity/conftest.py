@@ -22,6 +22,7 @@ COVERED = (
     "06_e2e",
     "07_processors",
     "07_random",
+    "08_dedup",
     "09_metrics_predictors",
     "10_shards",
     "12_config",
