@@ -20,10 +20,10 @@ def test_all_at_once_through_includes_and_overrides(tmp_path: Path) -> None:
     )
     path = tmp_path / "mine.yaml"
     path.write_text(
-        "includes: base.yaml\ndataset:\n  split: tran\nloss:\n  loss_clss: NCE\n"
+        "includes: base.yaml\ndataset:\n  split: tran\nloss:\n  loss_clss: MTM\n"
         "fairsek:\n  common: {}\nfairseq:\n  common:\n    fp16: maybe\nmetric: [a]\n"
     )
-    text = told(path, "dataset.max_video_len=long", "datset.max_len=3")
+    text = told(path, "dataset.max_video_len=long", "datasett.max_len=3")
     for line in (
         f"dataset.bert_name is 3; it takes str ({tmp_path}/base.yaml, line 2)",
         f"model.model_clss is not known; did you mean 'model_cls'? ({tmp_path}/base.yaml, line 6)",
@@ -33,7 +33,7 @@ def test_all_at_once_through_includes_and_overrides(tmp_path: Path) -> None:
         f"fairseq.common.fp16 is 'maybe'; it takes bool ({path}, line 10)",
         f"metric is ['a']; it takes str or null ({path}, line 11)",
         "dataset.max_video_len is 'long'; it takes int (override dataset.max_video_len=long)",
-        "override 'datset.max_len=3': there is no block 'datset'; did you mean 'dataset'?",
+        "override 'datasett.max_len=3': there is no block 'datasett'; did you mean 'dataset'?",
     ):
         assert f"  - {line}\n" in f"{text}\n", line
 
