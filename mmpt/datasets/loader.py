@@ -32,11 +32,11 @@ def build_loader(
     Args:
         dataset: gives the items.
         batch_size: examples of a batch. Where an item holds several clips of a video it is divided by their number
-            and rounded down. With clusters it is not needed: a batch is a cluster.
+            and rounded down. With clusters a batch is a cluster: it takes None, or 1 as YAML files say.
         seed: of the order.
         shuffle: draw a new order each epoch.
-        drop_last: leave out a last batch that is not full; by default where the order is shuffled, so that
-            validation leaves out nothing.
+        drop_last: leave out a last batch, or a last cluster, that is not full; by default where the order is
+            shuffled, so that validation leaves out nothing.
         clusters: indices of the videos of each batch. By default, where the data set names `num_video_per_batch`,
             that many consecutive videos.
         num_workers: processes that read; they stay from epoch to epoch.
@@ -51,21 +51,15 @@ def build_loader(
     Raises:
         ValueError: a batch would be empty, or there is none.
     """
+    drop_last = shuffle if drop_last is None else drop_last
     size = dataset.meta.config.num_video_per_batch
-    if clusters is None and size is not None and batch_size is None:
-        clusters = consecutive_clusters(len(dataset), size, multiple=world)
-        if not clusters:
-            raise ValueError(
-                f"{len(dataset):,} videos give no cluster of {size} for each of {world} processes; set "
-                f"dataset.num_video_per_batch to at most {len(dataset) // world}"
-            )
+    if clusters is None and size is not None and batch_size in (None, 1):
+        clusters = _first_clusters(len(dataset), size, world, drop_last=drop_last)
     if clusters is not None:
         sampler = ClusterBatchSampler(clusters, seed=seed, shuffle=shuffle, rank=rank, world=world)
     else:
         items = EpochSampler(len(dataset), seed=seed, shuffle=shuffle, rank=rank, world=world)
-        sampler = EpochBatchSampler(
-            items, _items(batch_size, dataset.aligner.clips), drop_last=shuffle if drop_last is None else drop_last
-        )
+        sampler = EpochBatchSampler(items, _items(batch_size, dataset.aligner.clips), drop_last=drop_last)
         _tell(sampler, len(dataset))
     return DataLoader(
         dataset,
@@ -76,6 +70,18 @@ def build_loader(
         multiprocessing_context=start_method if num_workers else None,
         generator=torch.Generator().manual_seed(seed),  # else the loader draws its workers' seed from the global one
         pin_memory=pin_memory,
+    )
+
+
+def _first_clusters(length: int, size: int, world: int, *, drop_last: bool) -> list[range]:
+    if not drop_last:
+        size = max(1, min(size, length // world))
+        return [range(first, min(first + size, length)) for first in range(0, length, size)]
+    if clusters := consecutive_clusters(length, size, multiple=world):
+        return clusters
+    raise ValueError(
+        f"{length:,} videos give no cluster of {size} for each of {world} processes; set dataset.num_video_per_batch "
+        f"to at most {length // world}"
     )
 
 

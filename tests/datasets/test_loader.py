@@ -57,7 +57,7 @@ def same(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> bool:
 @pytest.mark.parametrize("start_method", ["fork", "spawn"])
 def test_the_same_batches_whatever_the_number_of_workers(clusters: DatasetConfig, start_method: str) -> None:
     dataset = build_dataset(clusters, seed=3)
-    told = batches(build_loader(dataset, seed=3))
+    told = batches(build_loader(dataset, 1, seed=3))
     assert len(told) == 6 and told[0]["caps"].shape == (2, 3, 16)
     counts = (1, 2) if start_method == "fork" else (2,)
     for workers in counts:
@@ -121,6 +121,15 @@ def test_clusters_that_are_given(clusters: DatasetConfig) -> None:
     loader = build_loader(build_dataset(clusters), clusters=[[6, 0, 1]])
     (batch,) = loader
     assert batch["video_id"] == ["v6", "v0", "v1"] and batch["vfeats"].shape == (3, 3, 8, 6)
+
+
+def test_validation_with_clusters_leaves_out_nothing(clusters: DatasetConfig) -> None:
+    dataset = build_dataset(replace(clusters, num_video_per_batch=4))
+    assert [len(batch["video_id"]) for batch in build_loader(dataset, shuffle=False)] == [4, 3]
+    dataset = build_dataset(replace(clusters, num_video_per_batch=32))
+    assert [len(batch["video_id"]) for batch in build_loader(dataset, shuffle=False)] == [7]
+    shares = [list(build_loader(dataset, shuffle=False, rank=rank, world=2)) for rank in range(2)]
+    assert [[batch["video_id"] for batch in share] for share in shares] == [[["v0", "v1", "v2"]], [["v3", "v4", "v5"]]]
 
 
 def test_ranks_get_different_clusters(clusters: DatasetConfig) -> None:
