@@ -21,17 +21,16 @@ _TIME = r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d{1,3})?)"
 TIMES = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s.*)?")
 TAGS = re.compile(r"</?[a-zA-Z][^<>]*>|<[\d:.,]+>|\{\\[^{}]*\}")  # <c.red>, <v Ann>, <i>, <00:00:01.500>, {\an8}
 INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200e\u200f\u202a\u202b\u202c\ufeff"))
-# Languages by their two letters (ISO 639-1); in "clip.en.vtt" such a part is no part of the video's name.
+# Languages by their two letters (ISO 639-1), grouped by the first; in "clip.en.vtt" such a part is no part of the
+# video's name.
 LANGUAGES = frozenset(
-    re.findall(
-        r"\w\w",
-        "aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz "
-        "ee el en eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik "
-        "io is it iu iw ja jv ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk "
-        "ml mn mr ms mt my na nb nd ne ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc "
-        "sd se sg si sk sl sm sn so sq sr ss st su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve "
-        "vi vo wa wo xh yi yo za zh zu",
-    )
+    group[0] + second
+    for group in (
+        "a:abefkmnrsvyz b:aeghimnors c:aehorsuvy d:aevz e:elnostu f:afijory g:adlnuv h:aeiortuyz i:adegikostuw j:av "
+        "k:agijklmnorsuvwy l:abginotuv m:ghiklnrsty n:abdeglnorvy o:cjmrs p:ailst q:u r:mnouw s:acdegiklmnoqrstuvw "
+        "t:aeghiklnorstwy u:gkrz v:eio w:ao x:h y:io z:ahu"
+    ).split()
+    for second in group[2:]
 )
 LANGUAGE = re.compile(r"([a-z]{2})(?:[-_][A-Za-z0-9]{2,8})*")  # en, en-US, pt_BR, zh-Hans, en-orig
 

@@ -187,7 +187,7 @@ def test_captions_of_other_videos_are_an_error(work: Path, capsys: pytest.Captur
     [
         (["--val-part", "1.5"], "the part for validation is 1.5"),
         (["--workers", "0"], "--workers is 0"),
-        (["--backbone", "gird"], "did you mean 'grid'"),
+        (["--backbone", "grit"], "did you mean 'grid'"),
         (["--bert-name", "./none"], "./none"),
     ],
 )
