@@ -19,7 +19,8 @@ from mmpt.processors.sampling import TokenClips
 from mmpt.utils.places import locate
 from mmpt.utils.registry import register
 from mmpt.utils.shardedtensor import open_shard, read_meta
-from mmpt.utils.shardindex import read_index
+from mmpt.utils.shardindex import read_index, shard_files
+from mmpt.video.features import check_origin
 
 SHARDS = {"train": "train", "valid": "val", "test": "val"}  # split -> what its shards are called
 UNNUMBERED = -1  # the number of an item of a cluster
@@ -113,7 +114,8 @@ class ShardedHow2MetaProcessor(ListedVideos):
 
         Raises:
             FileNotFoundError: the list, `<split>_meta.pkl` or a shard is not there.
-            ValueError: that file holds anything else, or other videos than a shard's index.
+            ValueError: that file holds anything else, or other videos than a shard's index, or a shard holds other
+                features than the configuration says.
         """
         ids, faults = self.ids()
         split = SHARDS[self.config.split]
@@ -139,6 +141,13 @@ class ShardedHow2MetaProcessor(ListedVideos):
         """Compare a shard's indexes with the list of shards, and find places without captions."""
         features = f"{existing(self.config.vfeat_dir, 'dataset.vfeat_dir') / split}_{shard}"
         _check_ids(features, videos)
+        index = read_index(features)
+        check_origin(
+            index.about if index is not None else {},
+            shard_files(features)[0],
+            backbone=self.config.backbone,
+            l2_normalized=self.config.l2_normalize,
+        )
         if self.config.tfeat_dir is None:
             return set()
         times = f"{caption_beginning(self.config)}{split}_{shard}.startends"

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import numpy as np
 import pytest
 
 from mmpt.cli.main import main
+from mmpt.config.schema import DatasetConfig
+from mmpt.processors.how2 import ShardedHow2MetaProcessor
 from mmpt.utils.featurefile import write_features
 from mmpt.utils.shardedtensor import ShardedTensor, forget, open_shard, read_meta
 from mmpt.utils.shardindex import read_index
@@ -196,6 +199,16 @@ def test_published_features_are_taken_for_what_they_are(feats: Path, shards: Pat
     np.save(feats / "v001.npy", np.load(feats / "v001.npy").astype(np.float32))  # says nothing of itself
     assert shard(feats, shards, "--split", "train") == 0
     assert open_shard(shards / "train_0").data.dtype == np.float16
+
+
+def test_readers_refuse_the_shards_of_another_backbone(feats: Path, shards: Path, tmp_path: Path) -> None:
+    train = listed(tmp_path / "t.lst", ["v000", "v005"])
+    assert shard(feats, shards, "--train", train) == 0
+    config = DatasetConfig(bert_name="none", split="train", train_path=train, vfeat_dir=str(shards))
+    assert len(ShardedHow2MetaProcessor(config)) == 2
+    for other in (replace(config, backbone="grid"), replace(config, l2_normalize=False)):
+        with pytest.raises(ValueError, match=r"train_0_data\.npy holds features of 's3d'"):
+            ShardedHow2MetaProcessor(other).read()
 
 
 @pytest.mark.parametrize(
