@@ -21,17 +21,12 @@ _TIME = r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d{1,3})?)"
 TIMES = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s.*)?")
 TAGS = re.compile(r"</?[a-zA-Z][^<>]*>|<[\d:.,]+>|\{\\[^{}]*\}")  # <c.red>, <v Ann>, <i>, <00:00:01.500>, {\an8}
 INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200e\u200f\u202a\u202b\u202c\ufeff"))
-# Languages by their two letters (ISO 639-1), grouped by the first; in "clip.en.vtt" such a part is no part of the
-# video's name.
-LANGUAGES = frozenset(
-    group[0] + second
-    for group in (
-        "a:abefkmnrsvyz b:aeghimnors c:aehorsuvy d:aevz e:elnostu f:afijory g:adlnuv h:aeiortuyz i:adegikostuw j:av "
-        "k:agijklmnorsuvwy l:abginotuv m:ghiklnrsty n:abdeglnorvy o:cjmrs p:ailst q:u r:mnouw s:acdegiklmnoqrstuvw "
-        "t:aeghiklnorstwy u:gkrz v:eio w:ao x:h y:io z:ahu"
-    ).split()
-    for second in group[2:]
+_GROUPS = (  # the languages' two letters (ISO 639-1), by the first
+    "a:abefkmnrsvyz b:aeghimnors c:aehorsuvy d:aevz e:elnostu f:afijory g:adlnuv h:aeiortuyz i:adegikostuw j:av "
+    "k:agijklmnorsuvwy l:abginotuv m:ghiklnrsty n:abdeglnorvy o:cjmrs p:ailst q:u r:mnouw s:acdegiklmnoqrstuvw "
+    "t:aeghiklnorstwy u:gkrz v:eio w:ao x:h y:io z:ahu"
 )
+LANGUAGES = frozenset(first + second for first, others in re.findall(r"(\w):(\w+)", _GROUPS) for second in others)
 LANGUAGE = re.compile(r"([a-z]{2})(?:[-_][A-Za-z0-9]{2,8})*")  # en, en-US, pt_BR, zh-Hans, en-orig
 
 
