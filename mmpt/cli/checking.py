@@ -45,7 +45,7 @@ def check_names(raw: Mapping[str, Any], where: Where) -> Iterator[str]:
     Yields:
         What resolves to nothing.
     """
-    chosen = []
+    chosen: list[type | None] = []
     for key, kind in CLASSES.items():
         name = _value(raw, key)
         if not isinstance(name, str):
@@ -54,7 +54,7 @@ def check_names(raw: Mapping[str, Any], where: Where) -> Iterator[str]:
             found = _resolve(kind, name, ", ".join([key, *([where(key)[2:-1]] if where(key) else [])]))
         except ValueError as error:
             yield str(error)
-            continue
+            found = None
         if key.startswith("dataset."):
             chosen.append(found)
     if isinstance(dataset := raw.get("dataset"), Mapping):
@@ -81,7 +81,8 @@ def check_files(raw: Mapping[str, Any], where: Where) -> Iterator[str]:
     if isinstance(checkpoint := _value(raw, start), str) and "/" in checkpoint:
         paths[start] = checkpoint  # a bare name is the run's own last checkpoint, which may be still to come
     for key, path in paths.items():
-        if not is_there(locate(path)):
+        found = is_there(locate(path)) if key == "dataset.tfeat_dir" else locate(path).exists()
+        if not found:
             yield Absent(f"{key} is {path}, and nothing is at {locate(path).absolute()}{where(key)}")
 
 
@@ -141,7 +142,9 @@ def _check_keys(dataset: Mapping[Any, Any], chosen: list[type | None], where: Wh
         warnings.warn(f"only classes from outside this package may read {listed}", stacklevel=2)
         return
     for key in unknown:
-        yield f"dataset.{key} is not known{nearest(key, sorted(known))}{where(f'dataset.{key}')}"
+        hint = nearest(key, sorted(known))
+        if None not in chosen or "did you mean" in hint:  # a class that is not found may be what reads the others
+            yield f"dataset.{key} is not known{hint}{where(f'dataset.{key}')}"
 
 
 def _value(raw: Mapping[str, Any], key: str) -> Any:

@@ -124,6 +124,8 @@ def test_missing_files_are_told_together(tmp_path: Path, monkeypatch: pytest.Mon
     assert f"dataset.test_path is list.csv, and nothing is at {tmp_path}/list.csv (mine.yaml, line 8)" in message
     assert "dataset.vfeat_dir is feat," in message and "dataset.tfeat_dir" in message
     assert "fairseq.common_eval.path is runs/a.pt" in message and "never/read" not in message
+    (tmp_path / "list.csv.old").touch()
+    assert "list.csv" in told(text, checks=(check_files,), kind=FileNotFoundError), "only shards share a beginning"
     for name in ("list.csv", "feat/caption.train_0_data.npy", "runs/a.pt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -155,6 +157,14 @@ def test_keys_of_ones_own_class_are_known(tmp_path: Path, monkeypatch: pytest.Mo
             parse_config(text, overrides=["dataset.shelf=3", "dataset.book=4"], checks=(check_names,))
     finally:
         sys.modules.pop("own_reader", None)
+
+
+def test_a_class_that_is_not_found_may_read_a_key_that_nobody_knows() -> None:
+    text = GOOD.replace("MSRVTTMetaProcessor", "no.such:Reader").replace("test_path:", "tst_path:")
+    message = told(text, "dataset.wholly_different=3")
+    assert "cannot be imported" in message and "dataset.tst_path is not known" in message
+    assert "wholly_different" not in message
+    assert "dataset.wholly_different is not known; known are:" in told(GOOD, "dataset.wholly_different=3")
 
 
 def test_keys_of_the_originals_data_sets_are_known() -> None:
