@@ -271,7 +271,7 @@ def test_what_others_have_in_hand_is_left_or_waited_for(videos: list[Video], pla
 
         def finish(event: Event) -> None:
             if event.kind == "busy":  # the other one is done now
-                write_features(plan.out / "v1.npy", np.ones((1, 4)), read_about(plan.out / "v0.npy") | about)
+                write_features(plan.out / "v1.npy", np.ones((1, 4)), {**read_about(plan.out / "v0.npy"), **about})
                 others.release(claim)
             told.append(event)
 
@@ -313,6 +313,14 @@ def test_names(tmp_path: Path) -> None:
         name_videos([same, copy, one, other])
     with pytest.raises(ValueError, match="share a name"):
         name_videos([tmp_path / "absent/x.mp4", same])
+
+
+def test_names_of_many_bytes(videos: list[Video], plan: Plan) -> None:
+    """A file's name takes 255 bytes; eighty of these letters have 240."""
+    path = videos[0].path.rename(videos[0].path.with_name("\N{CJK UNIFIED IDEOGRAPH-6F22}" * 80 + ".mkv"))
+    (video,) = name_videos([path])
+    assert run([video], plan) == {video.id: "done"}
+    assert read_about(plan.out / f"{video.id}.npy")["source"]
 
 
 def test_a_board_gives_out_each_video_once() -> None:

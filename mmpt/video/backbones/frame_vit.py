@@ -65,19 +65,23 @@ class FrameViTBackbone:
         """``frame_vit/`` and the model's own name, the last part of its folder or hub name."""
         return f"frame_vit/{Path(self.model).resolve().name if Path(self.model).is_dir() else Path(self.model).name}"
 
-    @functools.cached_property
+    @property
     def version(self) -> str:
         """A hash of the weights and settings, with this code's number.
 
         Raises:
             FileNotFoundError: the model is neither in a folder nor in the hub's cache, and cannot be fetched.
         """
+        return self._version
+
+    @functools.cached_property
+    def _version(self) -> str:
         digest = hashlib.sha256()
         for file in (self._folder / "config.json", self._settings_file, *self._weight_files):
             digest.update(remembered_hash(file).encode())
         return f"{digest.hexdigest()[:16]}-{CODE}"
 
-    @functools.cached_property
+    @property
     def size(self) -> int:
         """Side of the frames, in pixels.
 
@@ -85,6 +89,10 @@ class FrameViTBackbone:
             FileNotFoundError: as for `version`.
             ValueError: the settings do not say.
         """
+        return self._size
+
+    @functools.cached_property
+    def _size(self) -> int:
         for key in ("crop_size", "size"):
             sizes = self._settings.get(key)
             for side in ("height", "shortest_edge"):
@@ -93,7 +101,7 @@ class FrameViTBackbone:
                     return found
         raise ValueError(f"{self._settings_file} says neither crop_size nor size, so the encoder's frames are unknown")
 
-    @functools.cached_property
+    @property
     def dim(self) -> int:
         """Width of the vectors.
 
@@ -101,6 +109,10 @@ class FrameViTBackbone:
             FileNotFoundError: as for `version`.
             ValueError: the configuration is of no image encoder.
         """
+        return self._dim
+
+    @functools.cached_property
+    def _dim(self) -> int:
         config = self._config
         vision = getattr(config, "vision_config", config)
         both = hasattr(config, "vision_config") and hasattr(config, "text_config")
@@ -138,9 +150,11 @@ class FrameViTBackbone:
                 f"frames are {seconds.dtype} {tuple(seconds.shape)}; this encoder takes uint8 "
                 f"(seconds, {', '.join(map(str, shape))})"
             )
+        if not len(seconds):
+            return torch.empty(0, self.dim, device=self.device)
         # As many at a time on a CPU as one second has, so that no batch changes the last bits of another.
         parts = [self._encode(part.to(self.device)) for part in seconds.split(self.batch_seconds)]
-        return torch.cat(parts) if parts else torch.empty(0, self.dim, device=self.device)
+        return torch.cat(parts)
 
     def _encode(self, seconds: Tensor) -> Tensor:
         mean, scale = self._normalisation
@@ -163,7 +177,7 @@ class FrameViTBackbone:
     def _network(self) -> Any:
         try:
             network = AutoModel.from_pretrained(self._folder, dtype=DTYPES[self.precision], trust_remote_code=False)
-        except (OSError, ValueError, RuntimeError) as error:
+        except Exception as error:  # damaged weights raise whatever their bytes lead to
             raise ValueError(f"the image encoder {self.model} cannot be loaded: {_first_line(error)}") from error
         network = network.eval().to(self.device)
         if hasattr(network, "text_model"):
