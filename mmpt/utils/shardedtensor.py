@@ -178,6 +178,7 @@ class ShardWriter:
         self._starts = [0]
         self._crc32: list[int] = []
         self._head, self._tail = b"", b""
+        self._header_size = 0  # bytes
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> "ShardWriter":
@@ -209,7 +210,7 @@ class ShardWriter:
         if array.shape[1:] != self._row_shape or not array.ndim:
             raise ValueError(f"{array.shape} does not fit into {self.prefix}, whose rows have {self._row_shape}")
         if len(self._starts) == 1:
-            self._file.write(header_bytes((0, *self._row_shape), self._dtype))  # its length stays
+            self._header_size = self._file.write(header_bytes((0, *self._row_shape), self._dtype))
         raw = raw_bytes(array.astype(self._dtype, copy=False))
         self._file.write(raw)
         self._sync.wrote(len(raw))
@@ -237,7 +238,8 @@ class ShardWriter:
             raise ValueError(f"{self.prefix}: {len(self.ids)} of {len(self._starts) - 1} arrays have an id")
         shape, starts = (self.rows, *self._row_shape), np.array(self._starts, np.int64)
         self._file.seek(0)
-        self._file.write(header_bytes(shape, self._dtype))
+        size = self._file.write(header_bytes(shape, self._dtype))
+        assert self._header_size in (0, size), "the header of a .npy file leaves no room for the number of rows"
         with self._starts_path.open("wb") as file:
             np.save(file, starts, allow_pickle=False)
         index = ShardIndex(

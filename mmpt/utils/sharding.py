@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from mmpt.utils.disk import disk_full_told
 from mmpt.utils.failures import FailureLog, failure_log
 from mmpt.utils.featurefile import read_features, read_head
 from mmpt.utils.shardedtensor import ShardWriter, forget, open_shard, read_meta, write_meta
@@ -117,7 +118,7 @@ def write_shards(
     kind = find_kind(features, everything)
     report = ShardingReport(shared=len(everything) - len(set(everything)))
     target.mkdir(parents=True, exist_ok=True)
-    with _one_writer(target, unique), failure_log(target / FAILURES) as failures:
+    with disk_full_told(target), _one_writer(target, unique), failure_log(target / FAILURES) as failures:
         sharder = _Sharder(features, target, kind, report, failures, len(everything), on_progress)
         for split, ids in unique.items():
             for video, count in Counter(lists[split]).items():
