@@ -52,7 +52,7 @@ class OverlappedAligner(VariedLenAligner):
     ) -> tuple[np.ndarray, np.ndarray]:
         least, most = _range(self.config, "sampled_video_min_len", "sampled_video_max_len")
         most = min(most, self.max_video_len)
-        centers = rng.integers(begin, np.maximum(begin, end), endpoint=True)
+        centers = rng.integers(begin, end, endpoint=True)
         return video_spans(seconds, rng.integers(min(least, most), most, self.clips, endpoint=True), centers, rng)
 
 
@@ -197,6 +197,7 @@ class How2MILNCEAligner(ClipAligner):
         return first
 
     def _first_second(self, start: float, end: float, rng: np.random.Generator) -> int:
+        start, end = max(0.0, start), max(start, end)
         if (lacking := self.least_seconds - (end - start)) > 0:
             start = max(0.0, start - lacking / 2)
             end = start + self.least_seconds

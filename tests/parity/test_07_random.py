@@ -19,7 +19,7 @@ from mmpt.processors.masking import NO_LABEL, FrameMaskingProcessor, TextMasking
 from mmpt.processors.sampling import TextClipSamplingProcessor, VideoClipSamplingProcessor
 from mmpt.utils.registry import lookup
 from mmpt.utils.seeding import generator
-from tests.parity.statistics import assert_same_counts, assert_same_rates, assert_same_sample
+from tests.parity.distributions import assert_same_counts, assert_same_rates, assert_same_sample
 
 COVERS = "07_random"
 SEED = 3

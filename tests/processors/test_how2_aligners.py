@@ -97,6 +97,22 @@ def test_a_video_of_no_seconds_and_captions_of_no_words(golden_dir: Path) -> Non
 
 
 @pytest.mark.parametrize(
+    "times",
+    [([5.0, 9.0], [3.0, 4.0]), ([20.0, 3.0], [22.0, 6.0]), ([-2.0, -1.0], [-1.5, 3.0]), ([99.0, 98.0], [2.0, 1.0])],
+    ids=["end before start", "falling", "negative", "all wrong"],
+)
+def test_times_that_make_no_sense_give_short_clips_within_the_video(times: tuple, golden_dir: Path) -> None:
+    captions = {"start": times[0], "end": times[1], "cap": [[10], [11, 12]]}
+    for cls in (*WITH_CLIPS, How2MILNCEAligner, VideoRetriOverlappedAligner):
+        aligner = make(cls, golden_dir, clip_per_video=2)
+        for index in range(20):
+            item = aligner("v", FEATURES, captions, generator(0, 0, index))
+            start, end = torch.as_tensor(item["video_start"]), torch.as_tensor(item["video_end"])
+            assert (start >= 0).all() and (start <= end).all()
+            assert (item["vmasks"].sum(-1) == (torch.clamp(end, max=30) - start).clamp(0, 8)).all()
+
+
+@pytest.mark.parametrize(
     ("captions", "message"),
     [
         ({"start": [], "end": [], "cap": []}, "v has 0 starts, 0 ends and 0 captions"),
