@@ -202,8 +202,10 @@ _MAKERS: dict[str, Any] = {
     "collections.defaultdict": _Maker(_empty_dict),
     "numpy.dtype": _Maker(_Dtype),
 }
-for _name in ("builtins.list", "builtins.dict", "builtins.int", "builtins.float", "builtins.str", "numpy.ndarray"):
-    _MAKERS[_name] = _Maker(_never)  # handed to the others, as a defaultdict's factory for example
+# Handed to the others, as a defaultdict's factory for example, or named before the class that is then refused.
+for _name in ("list", "dict", "int", "float", "str", "object"):
+    _MAKERS[f"builtins.{_name}"] = _Maker(_never)
+_MAKERS["numpy.ndarray"] = _MAKERS["copyreg._reconstructor"] = _Maker(_never)
 for _core in ("numpy.core", "numpy._core"):
     _MAKERS[f"{_core}.multiarray.scalar"] = _Maker(_number)
     _MAKERS[f"{_core}.multiarray._reconstruct"] = _Maker(_Array)
