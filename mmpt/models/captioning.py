@@ -104,7 +104,12 @@ class MMFusionNLG(OneEncoderModel):
         """
         if self.training:
             raise ValueError("the model is in training mode, where dropout makes captions random; call model.eval()")
+        known = self.config.bert_config.vocab_size
+        if unknown := [token for sequence in decoding.bad_words_ids for token in sequence if not 0 <= token < known]:
+            raise ValueError(f"gen_param.bad_words_ids has the token id {unknown[0]}; the model has {known} words")
         vfeats, vmasks = self._trim_video(vfeats, vmasks)
+        if not len(vfeats):
+            return []
         config, bert, head = self.config, self.mm_encoder.bert, self.mm_encoder.cls
         longest = self._longest(decoding.max_length)
         caps, cmasks = self._frame_caps(vmasks, None, None)

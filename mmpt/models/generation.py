@@ -59,8 +59,9 @@ class Decoding:
                 f"gen_param.num_return_sequences is {self.num_return_sequences}; it takes at most num_beams, "
                 f"{self.num_beams}"
             )
-        if not all(sequence and all(isinstance(token, int) for token in sequence) for sequence in self.bad_words_ids):
-            raise ValueError(f"gen_param.bad_words_ids is {self.bad_words_ids}; it takes lists of token ids")
+        for sequence in self.bad_words_ids:
+            if not isinstance(sequence, list | tuple) or not sequence or not all(isinstance(t, int) for t in sequence):
+                raise ValueError(f"gen_param.bad_words_ids is {self.bad_words_ids}; it takes lists of token ids")
 
 
 @dataclass(frozen=True)

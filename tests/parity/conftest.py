@@ -18,6 +18,7 @@ COVERED = (
     "01_checkpoints",
     "02_models",
     "03_losses",
+    "04_nlg",
     "05_s3d",
     "06_e2e",
     "07_processors",
