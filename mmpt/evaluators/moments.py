@@ -4,14 +4,17 @@ A video is six pieces of five seconds, a moment one or more of them in a row. Th
 nothing of finding the video.
 """
 
+import functools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from mmpt.datasets.mmdataset import MMDataset
 from mmpt.evaluators.base import PROTOCOLS, Measure, Metric, Protocol
+from mmpt.evaluators.encoding import Once, Towers
 from mmpt.evaluators.predicting import INDEX, Item, Predictor, Row, stack
 from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.utils.registry import register
@@ -23,6 +26,7 @@ MOMENTS: tuple[Moment, ...] = (
     *((piece, piece) for piece in range(PIECES)),
     *((first, last) for first in range(PIECES) for last in range(first + 1, PIECES)),
 )
+VIDEOS_REMEMBERED = 512  # of whose seconds the states are kept: 100 KB each
 JUDGES = 3  # annotators that count, of those who marked a moment: those who agree best
 
 
@@ -130,15 +134,19 @@ def _best_overlap(moment: Moment, truth: Sequence[Moment]) -> float:
 class DiDeMoPredictor(Predictor):
     """Ranks the moments of each sentence's video."""
 
+    items_at_once = 128
+    task = "moment ranking: which of the 21 moments of a sentence's own video it means; the video is given, not found"
+    pooling = "mean over the seconds of a moment"
+
     def prepare(self, model: MMPTPreTrainedModel, dataset: MMDataset) -> None:
         """Take the annotators' moments.
 
         Args:
-            model: of at least 30 seconds (max_video_len).
+            model: of at least 30 seconds (max_video_len), encodes either side on its own.
             dataset: of `DiDeMoMetaProcessor`.
 
         Raises:
-            ValueError: the model takes less than a whole video, or the data set has no moments.
+            ValueError: the model takes less than a whole video or mixes video and text, or the data set has no moments.
         """
         if model.config.max_video_len < PIECES * PIECE:
             raise ValueError(
@@ -149,6 +157,8 @@ class DiDeMoPredictor(Predictor):
         if times is None:
             raise ValueError("the data set has no moments; moment ranking takes DiDeMoMetaProcessor")
         self._times = times
+        self._towers = Towers(model)
+        self._seconds = Once(functools.partial(_all_seconds, model), VIDEOS_REMEMBERED)
 
     def answer(self, model: MMPTPreTrainedModel, items: Sequence[Item]) -> list[Row]:
         """Rank.
@@ -160,14 +170,10 @@ class DiDeMoPredictor(Predictor):
         Returns:
             For each: `id`, `truth`, and a ranking for each protocol.
         """
-        caps, cmasks, vfeats, vmasks = stack(items, "caps", "cmasks", "vfeats", "vmasks", device=model.device)
-        trimmed, model.trim_padding = model.trim_padding, False  # the paper's protocol looks at padded seconds too
-        try:
-            seconds = model.get_video_tokens(vfeats, vmasks, caps, cmasks).float().cpu().numpy()  # (B, V, D)
-        finally:
-            model.trim_padding = trimmed
-        texts = model.get_text_features(caps, cmasks).float().cpu().numpy()  # (B, D)
-        real = vmasks.cpu().numpy()
+        caps, cmasks, vfeats, vmasks = stack(items, "caps", "cmasks", "vfeats", "vmasks")
+        seconds = self._seconds(vmasks, (vfeats, vmasks, caps[:, :2], cmasks[:, :2]), model.device)  # (V, D) each
+        texts = self._towers.texts(caps, cmasks)  # (B, D)
+        real = vmasks.numpy()
         return [
             {
                 "id": str(item["video_id"]),
@@ -190,3 +196,12 @@ class DiDeMoPredictor(Predictor):
         rankings = [[(first, last) for first, last in row[protocol]] for row in rows]
         truths = [[(first, last) for first, last in row["truth"]] for row in rows]
         return MomentAnswers(rankings, truths, tuple(row["id"] for row in rows))
+
+
+def _all_seconds(model: MMPTPreTrainedModel, *video: torch.Tensor) -> torch.Tensor:
+    """The states of all seconds, padded ones too: the paper's protocol looks at them. (B, V, F) -> (B, V, D)."""
+    trimmed, model.trim_padding = model.trim_padding, False
+    try:
+        return model.get_video_tokens(*video)
+    finally:
+        model.trim_padding = trimmed

@@ -3,7 +3,7 @@
 import json
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from mmpt.evaluators.base import Protocol
 from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.utils.files import atomic_path
 
-PART = 64  # batches that are kept together in one file
 INDEX = "index"  # the key under which an item carries its place in the data set
 
 Item = Mapping[str, Any]
@@ -26,10 +25,15 @@ class Predictor(ABC):
     """Asks a model about items; what it is told of each is one row, which is kept.
 
     Attributes:
-        items_at_once: how many items are asked about together; None for the configuration's batch size.
+        items_at_once: how many items are asked about together, and lost when a run is stopped; None for the
+            configuration's batch size.
+        task: what is asked, in words for the result card.
+        pooling: what of a video is compared or labelled, in words for the result card.
     """
 
     items_at_once: int | None = None
+    task: str = ""
+    pooling: str = "mean over seconds and the [SEP] behind them"
 
     def prepare(self, model: MMPTPreTrainedModel, dataset: MMDataset) -> None:  # noqa: B027 - most need nothing
         """Compute what all items share, for example the vectors of labels.
@@ -66,8 +70,19 @@ class Predictor(ABC):
             The answers.
         """
 
+    def notes(self, rows: Sequence[Row]) -> Mapping[str, str]:
+        """Say what a reader of the numbers must know and only the answers tell.
 
-def stack(items: Sequence[Item], *keys: str, device: torch.device) -> list[torch.Tensor]:
+        Args:
+            rows: of all items.
+
+        Returns:
+            Lines for the protocol part of the result card: name -> words.
+        """
+        return {}
+
+
+def stack(items: Sequence[Item], *keys: str, device: torch.device | str = "cpu") -> list[torch.Tensor]:
     """Put tensors of items beside each other.
 
     Args:
@@ -96,7 +111,7 @@ def predict(
         model: put into evaluation mode.
         dataset: the items.
         predictor: asks; prepared for this model and data set.
-        batch_size: items at a time.
+        batch_size: items at a time, kept in one file.
         folder: rows are kept here, and taken from here: it belongs to this model and this data alone.
         on_progress: called with the number of items done.
 
@@ -108,17 +123,12 @@ def predict(
     """
     model.eval()
     rows: list[Row] = []
-    size = PART * batch_size
-    for start in range(0, len(dataset), size):
-        indices = range(start, min(start + size, len(dataset)))
+    for start in range(0, len(dataset), batch_size):
+        indices = range(start, min(start + batch_size, len(dataset)))
         part = None if folder is None else folder / f"part_{start:08d}_{len(indices):05d}.npz"
         known = None if part is None else read_rows(part, len(indices))
         if known is None:
-            known = []
-            for some in _batches(indices, batch_size):
-                known += _ask(model, dataset, predictor, some)
-                if on_progress is not None:
-                    on_progress(start + len(known))
+            known = _ask(model, dataset, predictor, indices)
             if part is not None:
                 write_rows(part, known)
         rows += known
@@ -169,12 +179,9 @@ def read_rows(path: Path, count: int) -> list[Row] | None:
     return rows if len(rows) == count else None
 
 
-def _batches(indices: range, size: int) -> Iterator[range]:
-    return (indices[start : start + size] for start in range(0, len(indices), size))
-
-
 @torch.inference_mode()
 def _ask(model: MMPTPreTrainedModel, dataset: MMDataset, predictor: Predictor, indices: range) -> list[Row]:
-    rows = predictor.answer(model, [{**dataset[index], INDEX: index} for index in indices])
+    items = dataset.__getitems__(list(indices))
+    rows = predictor.answer(model, [{**item, INDEX: index} for item, index in zip(items, indices, strict=True)])
     assert len(rows) == len(indices), "a predictor answers for every item"
     return rows

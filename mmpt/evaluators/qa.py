@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mmpt.datasets.mmdataset import MMDataset
 from mmpt.evaluators.base import Measure, Metric, Protocol
+from mmpt.evaluators.encoding import Towers
 from mmpt.evaluators.predicting import Item, Predictor, Row, stack
 from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.utils.registry import register
@@ -75,26 +77,36 @@ def choose(videos: np.ndarray, sentences: np.ndarray) -> np.ndarray:
 class QAPredictor(Predictor):
     """Takes the sentence whose vector is most like the video's."""
 
+    items_at_once = 64
+    task = "multiple choice: which of a few sentences belongs to a video"
+
+    def prepare(self, model: MMPTPreTrainedModel, dataset: MMDataset) -> None:
+        """See that the model keeps video and text apart.
+
+        Args:
+            model: encodes either side on its own.
+            dataset: of `MSRVTTQAAligner`.
+
+        Raises:
+            ValueError: the model mixes them: a video's vector would know the sentence that it is compared with.
+        """
+        self._towers = Towers(model)
+
     def answer(self, model: MMPTPreTrainedModel, items: Sequence[Item]) -> list[Row]:
         """Choose.
 
         Args:
-            model: encodes either side on its own, or both together.
+            model: encodes either side on its own.
             items: of `MSRVTTQAAligner`.
 
         Returns:
             For each: `id`, `chosen`, `right` and `choices`.
         """
-        caps, cmasks, vfeats, vmasks = stack(items, "caps", "cmasks", "vfeats", "vmasks", device=model.device)
+        caps, cmasks, vfeats, vmasks = stack(items, "caps", "cmasks", "vfeats", "vmasks")
         choices = caps.shape[1]  # (B, choices, T)
-        output = model(
-            caps=caps.flatten(0, 1),
-            cmasks=cmasks.flatten(0, 1),
-            vfeats=vfeats.repeat_interleave(choices, dim=0),
-            vmasks=vmasks.repeat_interleave(choices, dim=0),
-        )
-        videos = output.pooled_video.unflatten(0, (-1, choices))[:, 0].float().cpu().numpy()  # (B, D)
-        sentences = output.pooled_text.unflatten(0, (-1, choices)).float().cpu().numpy()  # (B, choices, D)
+        videos = self._towers.videos(vfeats, vmasks, caps[:, 0], cmasks[:, 0])  # (B, D)
+        sentences = self._towers.texts(caps.flatten(0, 1), cmasks.flatten(0, 1))  # (B * choices, D)
+        sentences = sentences.reshape(len(items), choices, -1)
         return [
             {"id": str(item["video_id"]), "chosen": int(chosen), "right": int(item["answers"]), "choices": choices}
             for item, chosen in zip(items, choose(videos, sentences), strict=True)

@@ -1,12 +1,14 @@
 """Text-to-video retrieval: where the right video stands among all, for each text."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from mmpt.datasets.mmdataset import MMDataset
 from mmpt.evaluators.base import Measure, Metric, Protocol
+from mmpt.evaluators.encoding import Towers
 from mmpt.evaluators.predicting import Item, Predictor, Row, stack
 from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.utils.registry import register
@@ -17,28 +19,35 @@ CHUNK = 1024  # texts scored at a time
 
 @dataclass(frozen=True, eq=False)
 class RetrievalAnswers:
-    """Vectors of texts and videos that belong together row by row.
+    """Vectors of texts, and of the videos to find.
 
     Attributes:
         texts: float (N, D).
-        videos: float (N, D).
-        ids: of the videos.
-        sentences: the texts.
+        videos: float (M, D).
+        ids: of the texts' videos, N.
+        own: int (N,), which video belongs to each text; row by row where it is None.
     """
 
     texts: np.ndarray
     videos: np.ndarray
     ids: tuple[str, ...] = ()
-    sentences: tuple[str, ...] = ()
+    own: np.ndarray | None = None
 
     @cached_property
     def places(self) -> tuple[np.ndarray, np.ndarray]:
         """Where each text's own video stands: videos with a higher score, and videos with the same, itself included;
         int (N,) each. Scores are computed a chunk at a time."""
-        return _count(self.texts[start : start + CHUNK] @ self.videos.T for start in range(0, len(self.texts), CHUNK))
+        own = np.arange(len(self)) if self.own is None else self.own
+        chunks = (slice(start, start + CHUNK) for start in range(0, len(self), CHUNK))
+        return _count((self.texts[chunk] @ self.videos.T, own[chunk]) for chunk in chunks)
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    @property
+    def candidates(self) -> int:
+        """How many videos there are to choose from."""
+        return len(self.videos)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,10 +63,16 @@ class ScoredAnswers:
     @cached_property
     def places(self) -> tuple[np.ndarray, np.ndarray]:
         """As `RetrievalAnswers.places`."""
-        scores = np.asarray(self.scores, np.float32)
-        return _count(scores[start : start + CHUNK] for start in range(0, len(scores), CHUNK))
+        own = np.arange(len(self))
+        chunks = (slice(start, start + CHUNK) for start in range(0, len(self), CHUNK))
+        return _count((np.asarray(self.scores[chunk], np.float32), own[chunk]) for chunk in chunks)
 
     def __len__(self) -> int:
+        return len(self.scores)
+
+    @property
+    def candidates(self) -> int:
+        """How many videos there are to choose from."""
         return len(self.scores)
 
 
@@ -92,12 +107,12 @@ class RetrievalMetric(Metric):
         """Compute what a random order gets.
 
         Args:
-            answers: only their number is read.
+            answers: only the number of videos is read.
 
         Returns:
             `chance`.
         """
-        count = len(answers)
+        count = answers.candidates
         return {"chance": {**{f"R{k}": min(1.0, k / count) for k in CUTS}, "MR": (count + 1) / 2}}
 
 
@@ -106,33 +121,47 @@ def _named(hits: dict[int, np.ndarray], ranks: np.ndarray) -> dict[str, Measure]
     return {**recalls, "MR": Measure.of(ranks, "median", higher_is_better=False)}
 
 
-def _count(chunks: Iterator[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    better, tied, start = [], [], 0
-    for scores in chunks:
-        own = scores[np.arange(len(scores)), start + np.arange(len(scores))][:, None]
-        better.append((scores > own).sum(axis=1))
-        tied.append((scores == own).sum(axis=1))
-        start += len(scores)
+def _count(chunks: Iterator[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Of scores, (n, M), and the number of each row's own video, (n,), one chunk after the other."""
+    better, tied = [], []
+    for scores, own in chunks:
+        right = np.take_along_axis(scores, own[:, None], axis=1)
+        better.append((scores > right).sum(axis=1))
+        tied.append((scores == right).sum(axis=1))
     return np.concatenate(better), np.concatenate(tied)
 
 
 @register("predictor")
 class RetrievalPredictor(Predictor):
-    """Encodes each pair of video and text."""
+    """Encodes texts and videos."""
+
+    items_at_once = 256
+    task = "text-to-video retrieval: where a text's own video stands among all videos"
+
+    def prepare(self, model: MMPTPreTrainedModel, dataset: MMDataset) -> None:
+        """See that the model keeps video and text apart.
+
+        Args:
+            model: encodes either side on its own.
+            dataset: of `DSAligner`.
+
+        Raises:
+            ValueError: the model mixes them: a video's vector would know the text that it is compared with.
+        """
+        self._towers = Towers(model)
 
     def answer(self, model: MMPTPreTrainedModel, items: Sequence[Item]) -> list[Row]:
         """Encode pairs.
 
         Args:
-            model: gives `pooled_video` and `pooled_text`.
+            model: encodes either side on its own.
             items: of `DSAligner`.
 
         Returns:
             For each: `id`, `text` and `video`, float32 (D,).
         """
-        caps, cmasks, vfeats, vmasks = stack(items, "caps", "cmasks", "vfeats", "vmasks", device=model.device)
-        output = model(caps=caps, cmasks=cmasks, vfeats=vfeats, vmasks=vmasks)
-        texts, videos = output.pooled_text.float().cpu().numpy(), output.pooled_video.float().cpu().numpy()
+        caps, cmasks, vfeats, vmasks = stack(items, "caps", "cmasks", "vfeats", "vmasks")
+        texts, videos = self._towers.texts(caps, cmasks), self._towers.videos(vfeats, vmasks, caps, cmasks)
         return [
             {"id": name_of(item["video_id"]), "text": text, "video": video}
             for item, text, video in zip(items, texts, videos, strict=True)
@@ -143,13 +172,25 @@ class RetrievalPredictor(Predictor):
 
         Args:
             rows: as `answer` gives them.
-            protocol: both are the same here.
+            protocol: a video that several texts describe is one to find in the fixed protocol. The original has it
+                once for each of them, and finds the right one of equal ones by chance only.
 
         Returns:
             The vectors.
         """
+        ids = tuple(row["id"] for row in rows)
         texts, videos = (np.stack([row[key] for row in rows]) for key in ("text", "video"))
-        return RetrievalAnswers(texts, videos, tuple(row["id"] for row in rows))
+        if protocol == "paper":
+            return RetrievalAnswers(texts, videos, ids)
+        first = {name: place for place, name in reversed(list(enumerate(ids)))}
+        place_of = {name: place for place, name in enumerate(dict.fromkeys(ids))}
+        own = np.array([place_of[name] for name in ids])
+        return RetrievalAnswers(texts, videos[[first[name] for name in place_of]], ids, own)
+
+    def notes(self, rows: Sequence[Row]) -> Mapping[str, str]:
+        """Say how many videos there are to find; see `Predictor.notes`."""
+        count = len({row["id"] for row in rows})
+        return {"candidates": f"{count:,} videos or clips for {len(rows):,} texts"}
 
 
 def name_of(video_id: object) -> str:

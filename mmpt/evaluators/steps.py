@@ -11,6 +11,7 @@ import torch
 
 from mmpt.datasets.mmdataset import MMDataset
 from mmpt.evaluators.base import PROTOCOLS, Measure, Metric, Protocol
+from mmpt.evaluators.encoding import seconds_by_length
 from mmpt.evaluators.predicting import Item, Predictor, Row
 from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.models.heads import LocalisationModel
@@ -197,7 +198,9 @@ def _hits(found: np.ndarray, true: np.ndarray | None) -> tuple[float, float]:
 class CrossTaskPredictor(Predictor):
     """Scores the windows of videos against the steps of their tasks, and aligns the steps."""
 
-    items_at_once = 8  # videos of a few windows each
+    items_at_once = 16  # videos of a few windows each
+    task = "step localisation: one second for each step of a video's task, in the task's order; the steps are given"
+    pooling = "none: each second's own state; scores are means over the windows that cover a second"
 
     def prepare(self, model: MMPTPreTrainedModel, dataset: MMDataset) -> None:
         """Take how windows are cut, and see that the model scores steps.
@@ -215,7 +218,7 @@ class CrossTaskPredictor(Predictor):
                 "MMFusionSeparateActionLocalization (VideoCLIP) or MMFusionActionLocalization (VLM)"
             )
         self._config = dataset.aligner.config
-        self._steps: dict[str, torch.Tensor] = {}
+        self._steps: dict[str, np.ndarray] = {}
 
     def answer(self, model: MMPTPreTrainedModel, items: Sequence[Item]) -> list[Row]:
         """Align.
@@ -228,14 +231,14 @@ class CrossTaskPredictor(Predictor):
             For each: `task`, `id`, `true`, bool (T, K), and for each protocol what was found, bool (T, K).
         """
         assert isinstance(model, LocalisationModel)
-        windows = torch.cat([item["vfeats"] for item in items]).to(model.device)  # (W of all videos, V, F)
-        masks = torch.cat([item["vmasks"] for item in items]).to(model.device)
-        seconds = model.second_vectors(windows, masks)  # (W, V, D)
+        windows, masks = (torch.cat([item[key] for item in items]) for key in ("vfeats", "vmasks"))
+        seconds = seconds_by_length(model.second_vectors, windows, masks, (), model.device)  # (W of all videos, V, D)
+        real = masks.numpy()
         rows, start = [], 0
         for item in items:
             count, length = len(item["vfeats"]), int(item["video_len"])
-            part, real = seconds[start : start + count], masks[start : start + count]
-            logits = (part[real] @ self._step_vectors(model, item).T).float().cpu().numpy()
+            own = slice(start, start + count)
+            logits = seconds[own][real[own]] @ self._step_vectors(model, item).T
             bounds = cut_windows(self._config, length, item["video_id"])
             true = merge(_by_window(np.asarray(item["targets"]), bounds), bounds, length) > 0.5
             found = {protocol: merge_and_align(logits, bounds, length, protocol) for protocol in PROTOCOLS}
@@ -243,11 +246,12 @@ class CrossTaskPredictor(Predictor):
             start += count
         return rows
 
-    def _step_vectors(self, model: LocalisationModel, item: Item) -> torch.Tensor:
+    def _step_vectors(self, model: LocalisationModel, item: Item) -> np.ndarray:
         """The steps of a task are the same for all its videos: (K, D)."""
         task = str(item["task"])
         if task not in self._steps:
-            self._steps[task] = model.step_vectors(item["caps"].to(model.device), item["cmasks"].to(model.device))
+            steps = item["caps"].to(model.device), item["cmasks"].to(model.device)
+            self._steps[task] = model.step_vectors(*steps).float().cpu().numpy()
         return self._steps[task]
 
     def gather(self, rows: Sequence[Row], protocol: Protocol) -> list[StepVideo]:
