@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -86,6 +87,9 @@ def lookup(kind: str, name: str, *, where: str = "", may_import: bool = False) -
                 "may not ask for; if you trust it, import its module first"
             )
         return _import_outside(kind, name, where)
+    _import_namesake(kind, name)
+    if (kind, name) in _CLASSES:
+        return _CLASSES[kind, name]
     known = names(kind)
     if name in known:
         return _CLASSES[kind, name]
@@ -120,6 +124,13 @@ def names(kind: str) -> list[str]:
     """
     _walk(kind)
     return sorted(name for k, name in _CLASSES if k == kind)
+
+
+def _import_namesake(kind: str, name: str) -> None:
+    """Import the one module that is called as the class is, so that the backbone "grid" does not load S3D."""
+    folder = _FOLDERS.get(kind)
+    if folder is not None and name.isidentifier() and find_spec(f"{folder}.{name}") is not None:
+        import_module(f"{folder}.{name}")
 
 
 def _walk(kind: str) -> None:

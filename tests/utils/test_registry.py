@@ -1,5 +1,6 @@
 """Names in YAML files -> classes."""
 
+import subprocess
 import sys
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -156,3 +157,12 @@ ORIGINAL = {
 def test_the_names_of_the_original_are_known(kind: str) -> None:
     assert set(ORIGINAL[kind]) <= set(names(kind))
     assert all(isinstance(lookup(kind, name), type) for name in names(kind))
+
+
+def test_a_backbone_is_found_without_loading_the_others() -> None:
+    code = (
+        "import sys; from mmpt.utils.registry import lookup; print(lookup('backbone', 'grid').__name__); "
+        "assert 'mmpt.video.backbones.s3d' not in sys.modules"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "GridBackbone"
