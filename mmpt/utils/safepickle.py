@@ -65,9 +65,9 @@ def _read(file: Path, errors: str) -> Any:
                 "trust where it comes from, write its content as dicts, lists, strings and numbers with the program "
                 "that made it"
             ) from error
-        except UnicodeDecodeError:
-            raise
         except _DAMAGE as error:
+            if isinstance(error, UnicodeDecodeError) and errors == "strict":
+                raise
             raise ValueError(
                 f"{file} is not a whole pickle ({_short(error)}); fetch it again, or check that it is the right file"
             ) from error

@@ -169,7 +169,11 @@ def test_a_class_known_by_number_is_not_taken_from_the_process(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\x80\x04", b"id,text\n1,a\n", pickle.dumps(list(range(999)))[:500], b"\x93NUMPY"]
+    "content",
+    [
+        *(b"", b"\x80\x04", b"id,text\n1,a\n", pickle.dumps(list(range(999)))[:500], b"\x93NUMPY"),
+        b"\x80\x04\x8c\x02\xff\xfe.",  # text that is no UTF-8
+    ],
 )
 def test_a_cut_off_or_other_file_is_told(content: bytes, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"bad\.pkl is not a whole pickle"):
@@ -183,3 +187,11 @@ def test_an_absent_and_a_large_file_are_told(tmp_path: Path) -> None:
     assert read_pickle(path, max_bytes=path.stat().st_size) == list(range(1000))
     with pytest.raises(ValueError, match=r"large\.pkl has .* at most 100 are expected"):
         read_pickle(path, max_bytes=100)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_pickle_cut_off_anywhere_is_told(protocol: int, tmp_path: Path) -> None:
+    whole = pickle.dumps({"a": [1, 2.5, "é", b"\xff", (None,)], "b": np.arange(3), "c": {4}}, protocol=protocol)
+    for length in range(len(whole)):
+        with pytest.raises(ValueError, match=r"cut\.pkl"):
+            read_pickle(store(tmp_path / "cut.pkl", whole[:length]))
