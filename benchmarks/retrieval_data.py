@@ -10,6 +10,7 @@ import math
 import pickle
 import random
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import torch
 
 from benchmarks.paired import run_paired, show
 from mmpt.config.schema import DatasetConfig
-from mmpt.datasets import ItemKey, MMDataset, collate
+from mmpt.datasets import ItemKey, MMDataset, build_loader, collate
 from mmpt.processors.how2 import (
     ShardedHow2VideoRetriMetaProcessor,
     ShardedVideoRetriTextProcessor,
@@ -33,43 +34,58 @@ CAPTIONS, TOKENS = 100, 32  # of a video; most of a caption, as shards hold them
 CLUSTER, CLIPS = 32, 16  # videos of a batch; clips of a video
 SPECIAL = {"cls_token_id": 101, "sep_token_id": 102, "pad_token_id": 0}
 HEADER = ("batches of 32 videos x 16 clips", "s a batch", "videos/s", "ratio")
+LOADER_HEADER = ("DataLoader, whole epochs", "s a batch")
+WORKERS = ((0, "thread"), (1, "thread"), (2, "thread"), (1, "fork"), (2, "fork"))
 SEED = 0
 
 
-def run(turns: int, videos: int) -> list[tuple[str, ...]]:
-    """Measure.
+def run(dataset: MMDataset, folder: Path, turns: int) -> list[tuple[str, ...]]:
+    """Measure a batch against the plain form.
 
     Args:
+        dataset: reads the shards.
+        folder: the shards.
         turns: counted turns.
-        videos: how many videos the shards hold.
 
     Returns:
         Rows: what, median seconds a batch, videos a second, ratio.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        config = write_shards(Path(folder), videos)
-        dataset = MMDataset(
-            ShardedHow2VideoRetriMetaProcessor(config),
-            ShardedVideoRetriVideoProcessor(config),
-            ShardedVideoRetriTextProcessor(config),
-            VideoRetriOverlappedAligner(config, special=SPECIAL),
-            seed=SEED,
-        )
-        plain = PlainForm(Path(folder), len(dataset))
-        draw = np.random.default_rng(SEED)
+    plain = PlainForm(folder, len(dataset))
+    draw = np.random.default_rng(SEED)
 
-        def batch_of(read: Callable[[list[int]], Any]) -> Callable[[], Any]:
-            return lambda: read(draw.integers(0, len(dataset), CLUSTER).tolist())
+    def batch_of(read: Callable[[list[int]], Any]) -> Callable[[], Any]:
+        return lambda: read(draw.integers(0, len(dataset), CLUSTER).tolist())
 
-        forms = {
-            "plain form": batch_of(plain.batch),
-            "ours, item by item": batch_of(lambda rows: collate([dataset[ItemKey(1, row)] for row in rows])),
-            "ours": batch_of(lambda rows: collate(dataset.__getitems__([ItemKey(1, row) for row in rows]))),
-        }
-        timed = run_paired(forms, turns=turns)
+    forms = {
+        "plain form": batch_of(plain.batch),
+        "ours, item by item": batch_of(lambda rows: collate([dataset[ItemKey(1, row)] for row in rows])),
+        "ours": batch_of(lambda rows: collate(dataset.__getitems__([ItemKey(1, row) for row in rows]))),
+    }
+    timed = run_paired(forms, turns=turns)
     shapes = [{key: tuple(form.result[key].shape) for key in ("caps", "vfeats", "vmasks")} for form in timed]
     assert all(shape == shapes[0] for shape in shapes), f"the forms differ: {shapes}"
     return [(form.name, f"{form.seconds:.3f}", f"{CLUSTER / form.seconds:,.0f}", f"{form.ratio:.2f}") for form in timed]
+
+
+def run_loaders(dataset: MMDataset) -> list[tuple[str, ...]]:
+    """Measure whole epochs of a DataLoader, the second one counted; nothing is done with a batch.
+
+    Args:
+        dataset: reads the shards.
+
+    Returns:
+        Rows: number and kind of workers, mean seconds a batch.
+    """
+    rows = []
+    for workers, kind in WORKERS:
+        loader = build_loader(dataset, num_workers=workers, start_method=kind)
+        seconds = 0.0
+        for _ in range(2):
+            began = time.perf_counter()
+            count = sum(1 for _ in loader)
+            seconds = (time.perf_counter() - began) / count
+        rows.append((f"{workers} workers ({kind})", f"{seconds:.3f}"))
+    return rows
 
 
 def write_shards(folder: Path, videos: int) -> DatasetConfig:
@@ -199,7 +215,18 @@ def main() -> int:
     parser.add_argument("--turns", type=int, default=7, help="counted turns (%(default)s)")
     parser.add_argument("--videos", type=int, default=VIDEOS, help="videos in the shards (%(default)s)")
     args = parser.parse_args()
-    show(f"retrieval data path, {args.videos:,} videos of {SECONDS} s", HEADER, run(args.turns, args.videos))
+    with tempfile.TemporaryDirectory() as folder:
+        config = write_shards(Path(folder), args.videos)
+        dataset = MMDataset(
+            ShardedHow2VideoRetriMetaProcessor(config),
+            ShardedVideoRetriVideoProcessor(config),
+            ShardedVideoRetriTextProcessor(config),
+            VideoRetriOverlappedAligner(config, special=SPECIAL),
+            seed=SEED,
+        )
+        rows = run(dataset, Path(folder), args.turns)
+        show(f"retrieval data path, {args.videos:,} videos of {SECONDS} s", HEADER, rows)
+        show("the same through a DataLoader", LOADER_HEADER, run_loaders(dataset))
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
@@ -9,6 +10,8 @@ from torch.utils.data import DataLoader
 from mmpt.datasets.collate import collate
 from mmpt.datasets.mmdataset import MMDataset
 from mmpt.datasets.samplers import ClusterBatchSampler, EpochBatchSampler, EpochSampler, consecutive_clusters
+from mmpt.datasets.threads import ThreadLoader
+from mmpt.processors.how2_clips import ClipAligner
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +42,10 @@ def build_loader(
             shuffled, so that validation leaves out nothing.
         clusters: indices of the videos of each batch. By default, where the data set names `num_video_per_batch`,
             that many consecutive videos.
-        num_workers: processes that read; they stay from epoch to epoch.
-        start_method: how they start: ``"fork"``, ``"spawn"`` or ``"forkserver"``; the system's way by default.
+        num_workers: how many make batches ahead; with 0 a batch is made when it is asked for.
+        start_method: what they are: ``"thread"``, or processes that stay from epoch to epoch and start by ``"fork"``,
+            ``"spawn"`` or ``"forkserver"``. By default threads where the aligner lays out whole batches, which is
+            faster than handing them over, and else processes that start in the system's way.
         rank: this process's number in a distributed run.
         world: how many processes there are.
         pin_memory: for copies to a GPU that do not wait.
@@ -61,15 +66,22 @@ def build_loader(
         items = EpochSampler(len(dataset), seed=seed, shuffle=shuffle, rank=rank, world=world)
         sampler = EpochBatchSampler(items, _items(batch_size, dataset.aligner.clips), drop_last=drop_last)
         _tell(sampler, len(dataset))
+    options: dict[str, Any] = {
+        "batch_sampler": sampler,
+        "collate_fn": collate,
+        "generator": torch.Generator().manual_seed(seed),  # else its workers' seed is drawn from the global state
+        "pin_memory": pin_memory,
+    }
+    if start_method is None and isinstance(dataset.aligner, ClipAligner):
+        start_method = "thread"
+    if num_workers and start_method == "thread":
+        return ThreadLoader(dataset, threads=num_workers, **options)
     return DataLoader(
         dataset,
-        batch_sampler=sampler,
-        collate_fn=collate,
         num_workers=num_workers,
         persistent_workers=num_workers > 0,
         multiprocessing_context=start_method if num_workers else None,
-        generator=torch.Generator().manual_seed(seed),  # else the loader draws its workers' seed from the global one
-        pin_memory=pin_memory,
+        **options,
     )
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import random
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 
 from mmpt.config.schema import DatasetConfig
 from mmpt.datasets import build_dataset, build_loader
+from mmpt.datasets.threads import ThreadLoader
 from tests.processors.narrated import narrated, write_narrated
 
 SHARDED = {
@@ -54,22 +56,46 @@ def same(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> bool:
     )
 
 
-@pytest.mark.parametrize("start_method", ["fork", "spawn"])
+@pytest.mark.parametrize("start_method", ["thread", "fork", "spawn"])
 def test_the_same_batches_whatever_the_number_of_workers(clusters: DatasetConfig, start_method: str) -> None:
     dataset = build_dataset(clusters, seed=3)
     told = batches(build_loader(dataset, 1, seed=3))
     assert len(told) == 6 and told[0]["caps"].shape == (2, 3, 16)
-    counts = (1, 2) if start_method == "fork" else (2,)
+    counts = (2,) if start_method == "spawn" else (1, 2)
     for workers in counts:
         loader = build_loader(dataset, seed=3, num_workers=workers, start_method=start_method)
         assert same(batches(loader), told)
 
 
-def test_masks_too_are_the_same_with_workers(config: DatasetConfig) -> None:
+@pytest.mark.parametrize("start_method", ["thread", "fork"])
+def test_masks_too_are_the_same_with_workers(config: DatasetConfig, start_method: str) -> None:
     dataset = build_dataset(masked(config), seed=3)
     told = batches(build_loader(dataset, 4, seed=3))
-    assert same(batches(build_loader(dataset, 4, seed=3, num_workers=2, start_method="fork")), told)
+    assert same(batches(build_loader(dataset, 4, seed=3, num_workers=2, start_method=start_method)), told)
     assert "video_label" in told[0] and told[0]["text_label"].shape == (2, 2, 16)
+
+
+def test_whole_batches_come_from_threads_by_default(clusters: DatasetConfig) -> None:
+    assert isinstance(build_loader(build_dataset(clusters), num_workers=2), ThreadLoader)
+    assert not isinstance(build_loader(build_dataset(clusters)), ThreadLoader)
+
+
+def test_threads_end_with_the_one_who_asked(clusters: DatasetConfig) -> None:
+    def running() -> int:
+        return sum(thread.name.startswith("mmpt-loader") for thread in threading.enumerate())
+
+    iterator = iter(build_loader(build_dataset(clusters), num_workers=2))
+    next(iterator)
+    assert running() > 0
+    iterator.close()  # pyright: ignore[reportAttributeAccessIssue]
+    assert running() == 0
+
+
+@pytest.mark.parametrize("start_method", ["thread", "fork"])
+def test_an_error_in_a_worker_says_what_is_wrong(clusters: DatasetConfig, start_method: str) -> None:
+    dataset = build_dataset(replace(clusters, sampled_min_len=None))
+    with pytest.raises(ValueError, match=r"dataset.sampled_min_len is None"):
+        list(build_loader(dataset, num_workers=1, start_method=start_method))
 
 
 def test_epochs_and_seeds_differ(clusters: DatasetConfig) -> None:
@@ -85,8 +111,8 @@ def test_no_global_random_state_is_touched(clusters: DatasetConfig) -> None:
         return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()  # pyright: ignore
 
     before = states()
-    for workers in (0, 1):
-        batches(build_loader(build_dataset(clusters), num_workers=workers, start_method="fork"), epochs=1)
+    for workers, start_method in ((0, None), (1, "fork"), (2, "thread")):
+        batches(build_loader(build_dataset(clusters), num_workers=workers, start_method=start_method), epochs=1)
     assert states() == before
 
 
