@@ -72,28 +72,6 @@ class Metric(ABC):
         """
 
 
-def interval(measure: Measure, *, seed: int = 0, draws: int = 2000, level: float = 0.95) -> tuple[float, float]:
-    """Estimate how far a measure would move with other examples of the same kind (percentile bootstrap).
-
-    Args:
-        measure: the measure.
-        seed: of the draws.
-        draws: how many samples of as many examples, drawn with replacement.
-        level: part of the samples that lie inside.
-
-    Returns:
-        The interval's ends; NaN twice where there is no example.
-    """
-    rows = measure.parts
-    if not len(rows):
-        return float("nan"), float("nan")
-    rng = np.random.default_rng(seed)
-    statistic = STATISTICS[measure.statistic]
-    values = [statistic(rows[rng.integers(len(rows), size=len(rows))]) for _ in range(draws)]
-    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
 def _mean(rows: np.ndarray) -> float:
     return float(rows.mean()) if len(rows) else float("nan")
 

@@ -4,19 +4,21 @@ import json
 import math
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmpt.evaluators.base import PROTOCOLS, STATISTICS, Measure, Metric, interval
+from mmpt.evaluators.base import PROTOCOLS, Measure, Metric
+from mmpt.evaluators.bootstrap import interval
 from mmpt.utils.files import atomic_path
 
 FORMAT = "mmpt-card-1"
 PACKAGES = ("mmpt", "torch", "transformers", "numpy")
-DRAWS = 2000  # of a bootstrap
+PLACES = 6  # of the numbers that are kept of each example
+LISTED = 20  # names that a page shows of a list
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Card:
 
     Attributes:
         title: the configuration file, in short.
-        results: protocol -> measure -> `value`, `low`, `high`, `statistic`, `higher_is_better`.
+        results: protocol -> measure -> `value`, `low`, `high`, `statistic`, `higher_is_better`; None is a number that
+            there is not.
         baselines: trivial method -> measure -> value.
         protocol: how the numbers came about: windows, pooling, features, counts, sources, what was missing.
         hashes: SHA-256 of configuration, checkpoint, annotations and features.
@@ -37,7 +40,7 @@ class Card:
 
     title: str
     results: Mapping[str, Mapping[str, Mapping[str, Any]]]
-    baselines: Mapping[str, Mapping[str, float]]
+    baselines: Mapping[str, Mapping[str, float | None]]
     protocol: Mapping[str, Any]
     hashes: Mapping[str, str]
     wall_seconds: float
@@ -77,7 +80,7 @@ def judge(metric: Metric, answers: Mapping[str, Any]) -> tuple[dict[str, Any], d
         measures = metric.compute(answers[protocol], protocol)
         results[protocol] = {name: _told(measure) for name, measure in measures.items()}
         if protocol == "fixed":
-            parts = {name: np.round(measure.parts, 6).tolist() for name, measure in measures.items()}
+            parts = {name: _short(measure.parts) for name, measure in measures.items()}
     return results, metric.baselines(answers["fixed"]), parts
 
 
@@ -93,9 +96,9 @@ def write_card(card: Card, folder: Path) -> tuple[Path, Path]:
     """
     data, page = folder / "card.json", folder / "card.md"
     with atomic_path(data) as temporary:
-        temporary.write_text(json.dumps({"format": FORMAT, **_plain(card)}, indent=1), encoding="utf-8")
+        temporary.write_text(_json(card), encoding="utf-8")
     with atomic_path(page) as temporary:
-        temporary.write_text(markdown(card), encoding="utf-8")
+        temporary.write_text(markdown(card), encoding="utf-8", errors="backslashreplace")
     return data, page
 
 
@@ -117,40 +120,14 @@ def read_card(path: Path) -> Card:
         raise FileNotFoundError(f"there is no result card {file}; mmpt evaluate writes one below eval.save_path")
     try:
         stored = json.loads(file.read_text(encoding="utf-8"))
-        if stored.pop("format") != FORMAT:
-            raise ValueError("its format is another")
-        return Card(**stored)
+        if (found := stored.pop("format", None)) != FORMAT:
+            raise ValueError(f"its format is {found!r}, and this version reads {FORMAT!r}")
+        card = Card(**stored)
+        if missing := [protocol for protocol in PROTOCOLS if protocol not in card.results]:
+            raise ValueError(f"it has no results of the protocol {missing[0]!r}")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{file} is not a result card of this version ({error}); evaluate again") from error
-
-
-def compare(one: Card, other: Card, *, seed: int = 0) -> list[dict[str, Any]]:
-    """Compare two cards, example by example where they have the same examples.
-
-    Args:
-        one: a card.
-        other: the card that it is compared with.
-        seed: of the draws.
-
-    Returns:
-        For each measure that both have: `measure`, `one`, `other`, `difference` (other less one); and where the
-        examples are the same `low`, `high` (95 % of the differences over draws of examples, the same draws for both)
-        and `p`, how often such a difference has the other sign, counted on both sides; else None.
-    """
-    rows = []
-    paired = bool(one.examples) and list(one.examples) == list(other.examples)
-    mine, yours = one.results["fixed"], other.results["fixed"]
-    for name in (name for name in mine if name in yours):
-        row = {"measure": name, "one": mine[name]["value"], "other": yours[name]["value"]}
-        row["difference"] = row["other"] - row["one"]
-        drawn = _differences(one, other, name, seed) if paired else None
-        if drawn is None:
-            rows.append({**row, "low": None, "high": None, "p": None})
-            continue
-        low, high = np.nanquantile(drawn, [0.025, 0.975])
-        one_sided = min((drawn <= 0).mean(), (drawn >= 0).mean())
-        rows.append({**row, "low": float(low), "high": float(high), "p": float(min(1, 2 * max(one_sided, 1 / DRAWS)))})
-    return rows
+    return card
 
 
 def markdown(card: Card) -> str:
@@ -164,21 +141,27 @@ def markdown(card: Card) -> str:
     """
     methods = list(card.baselines)
     head = ["measure", "value", "95 % interval", "paper's way", *methods]
-    lines = [f"# {card.title}", "", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for name, told in card.results["fixed"].items():
-        paper = card.results["paper"].get(name)
-        cells = [name, number(told["value"]), f"{number(told['low'])} to {number(told['high'])}"]
-        cells += [number(paper["value"]) if paper else ""]
-        cells += [number(card.baselines[method].get(name)) for method in methods]
-        lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", "The other columns are what one gets without looking at the video, on the same data.", ""]
+    lines = [f"# {card.title}", "", _line(head), "|---" + "|---:" * (len(head) - 1) + "|"]
+    fixed, paper = (card.results[protocol] for protocol in ("fixed", "paper"))
+    for name in [*fixed, *(name for name in paper if name not in fixed)]:
+        mended, published = fixed.get(name, {}), paper.get(name, {})
+        down = "" if {**published, **mended}.get("higher_is_better", True) else " (lower is better)"
+        cells = [f"{name}{down}", number(mended.get("value")), span(mended), number(published.get("value"))]
+        lines.append(_line(cells + [number(card.baselines[method].get(name)) for method in methods]))
+    lines += [
+        "",
+        "`value` is by the fixed protocol, with the original's faults mended; `paper's way` has them. The interval is "
+        "where 95 % of the values lie that other examples of the same kind would give (bootstrap).",
+    ]
+    if methods:
+        lines.append("The columns behind it are what one gets without looking at the video, on the same data.")
     for title, block in (("Protocol", card.protocol), ("Hashes", card.hashes), ("Versions", card.versions)):
-        lines += [f"## {title}", "", *(f"- {key}: {_words(value)}" for key, value in block.items()), ""]
-    return "\n".join([*lines, f"Computed in {card.wall_seconds:.0f} s.", ""])
+        lines += ["", f"## {title}", "", *(f"- {key}: {in_words(value)}" for key, value in block.items())]
+    return "\n".join([*lines, "", f"Computed in {card.wall_seconds:.0f} s.", ""])
 
 
 def number(value: float | None) -> str:
-    """Write a measure: parts of 1 with three places, ranks with one.
+    """Write a measure with three digits or more.
 
     Args:
         value: the number.
@@ -186,35 +169,41 @@ def number(value: float | None) -> str:
     Returns:
         Text; empty where there is none.
     """
-    if value is None:
+    if value is None or math.isnan(value):
         return ""
-    return f"{value:.3f}" if abs(value) <= 1 else f"{value:.1f}"
+    places = 3 if abs(value) <= 1 else 2 if abs(value) < 10 else 1
+    return f"{value:.{places}f}"
 
 
-def _told(measure: Measure) -> dict[str, Any]:
-    low, high = interval(measure, draws=DRAWS)
-    told = {key: None if math.isnan(v) else v for key, v in (("value", measure.value), ("low", low), ("high", high))}
-    return {**told, "statistic": measure.statistic, "higher_is_better": measure.higher_is_better}
+def span(told: Mapping[str, Any]) -> str:
+    """Write a result's interval.
+
+    Args:
+        told: a measure's result in a card.
+
+    Returns:
+        Text; empty where there is none.
+    """
+    low, high = told.get("low"), told.get("high")
+    return "" if low is None or high is None else f"{number(low)}\N{EN DASH}{number(high)}"
 
 
-def _plain(card: Card) -> dict[str, Any]:
-    return {name: getattr(card, name) for name in card.__dataclass_fields__}
+def in_words(value: Any) -> str:
+    """Write what a card says of the protocol.
 
+    Args:
+        value: a word, a number, a list or a mapping.
 
-def _words(value: Any) -> str:
+    Returns:
+        Text; of long lists the number and the first names.
+    """
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key}: {in_words(inner)}" for key, inner in value.items()) or "none"
     if isinstance(value, list | tuple):
-        return ", ".join(map(str, value)) if value else "none"
-    return str(value)
-
-
-def _differences(one: Card, other: Card, name: str, seed: int) -> np.ndarray | None:
-    mine, yours = (np.asarray(card.parts.get(name, ()), np.float64) for card in (one, other))
-    if len(mine) != len(one.examples) or len(yours) != len(one.examples):
-        return None  # a measure over a part of the examples
-    statistic = STATISTICS[one.results["fixed"][name]["statistic"]]
-    rng = np.random.default_rng(seed)
-    drawn = (rng.integers(len(mine), size=len(mine)) for _ in range(DRAWS))
-    return np.array([statistic(yours[rows]) - statistic(mine[rows]) for rows in drawn])
+        listed = ", ".join(map(str, value[:LISTED]))
+        more = f" and {len(value) - LISTED:,} more, all in card.json" if len(value) > LISTED else ""
+        return f"{len(value):,} ({listed}{more})" if value else "none"
+    return "none" if _known(value) is None else str(value)
 
 
 def headline(card: Card) -> str:
@@ -228,3 +217,41 @@ def headline(card: Card) -> str:
     """
     names = list(card.results["fixed"])
     return next((name for name in ("recall", "CIDEr") if name in names), names[0])
+
+
+def _told(measure: Measure) -> dict[str, Any]:
+    low, high = interval(measure)
+    told = {"value": measure.value, "low": low, "high": high}
+    return {**told, "statistic": measure.statistic, "higher_is_better": measure.higher_is_better}
+
+
+def _short(parts: np.ndarray) -> list[Any]:
+    """Rows as JSON takes them, whole numbers as such."""
+    rounded = np.round(parts, PLACES)
+    if np.isfinite(rounded).all() and (rounded == np.rint(rounded)).all():
+        return rounded.astype(np.int64).tolist()
+    return rounded.tolist()
+
+
+def _json(card: Card) -> str:
+    """A line for each thing that is said, and one for all rows of a measure."""
+    told = {"format": FORMAT, **{entry.name: _known(getattr(card, entry.name)) for entry in fields(card)}}
+    examples, parts = json.dumps(told.pop("examples")), told.pop("parts")
+    head = json.dumps(told, indent=1, allow_nan=False).removesuffix("\n}")
+    lines = [f"{json.dumps(name)}: {json.dumps(rows, allow_nan=False)}" for name, rows in parts.items()]
+    return f'{head},\n "examples": {examples},\n "parts": {{\n  ' + ",\n  ".join(lines) + "\n }\n}\n"
+
+
+def _known(value: Any) -> Any:
+    """What JSON takes: numbers that are none, or have no end, become null."""
+    if isinstance(value, Mapping):
+        return {str(key): _known(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_known(inner) for inner in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"

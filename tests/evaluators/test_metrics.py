@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mmpt.evaluators.actions import ActionAnswers, ActionRecognitionMetric
-from mmpt.evaluators.base import Measure, interval
+from mmpt.evaluators.base import Measure
+from mmpt.evaluators.bootstrap import interval
 from mmpt.evaluators.moments import MOMENTS, DiDeMoMetric, MomentAnswers, rank_moments
 from mmpt.evaluators.qa import ChoiceAnswers, QAMetric
 from mmpt.evaluators.retrieval import RetrievalAnswers, RetrievalMetric, ScoredAnswers

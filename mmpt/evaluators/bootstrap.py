@@ -1,0 +1,129 @@
+"""How far numbers would move with other examples of the same kind (the bootstrap).
+
+A draw takes as many examples as there are, with replacement. Most measures are numbers of sums over examples, so a
+draw is a count for each example, and all draws together are one matrix product. Examples that are alike are counted
+together: of a million right-or-wrong answers only the number of right ones is drawn.
+
+Shapes: N examples, K different ones, D draws, k numbers of an example.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from mmpt.evaluators.base import STATISTICS, Measure
+
+DRAWS = 2000
+LEVEL = 0.95
+ALIKE = 16  # examples for each different one, above which drawing counts is faster than drawing examples
+BLOCK = 1 << 21  # examples drawn at a time
+OF_SUMS = frozenset({"bleu", "meteor"})  # statistics that see the sums of their rows only
+
+
+def interval(measure: Measure, *, seed: int = 0, draws: int = DRAWS, level: float = LEVEL) -> tuple[float, float]:
+    """Estimate how far a measure would move with other examples of the same kind (percentile bootstrap).
+
+    Args:
+        measure: the measure.
+        seed: of the draws.
+        draws: how many.
+        level: part of the draws that lie inside.
+
+    Returns:
+        The interval's ends; NaN twice where there is no example.
+    """
+    return middle(drawn([measure.parts], measure.statistic, seed=seed, draws=draws)[0], level)
+
+
+def middle(values: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
+    """Give the ends between which most values lie.
+
+    Args:
+        values: float (D,).
+        level: which part of them; as many lie below as above.
+
+    Returns:
+        The ends; NaN twice where no value is known.
+    """
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return float("nan"), float("nan")
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def drawn(parts: Sequence[np.ndarray], statistic: str, *, seed: int = 0, draws: int = DRAWS) -> np.ndarray:
+    """Compute a measure on draws of examples, the same draws for all that is given.
+
+    Args:
+        parts: for each system that is measured (N,) or (N, k), as `Measure.parts`, of the same examples in order.
+        statistic: as `Measure.statistic`.
+        seed: of the draws.
+        draws: D.
+
+    Returns:
+        float64 (systems, D); NaN where there is no example.
+    """
+    tables = [np.asarray(rows, np.float64).reshape(len(rows), -1 if len(rows) else 1) for rows in parts]
+    count = len(tables[0])
+    if not count:
+        return np.full((len(tables), draws), np.nan)
+    kinds, of_kind = np.unique(np.hstack(tables), axis=0, return_inverse=True)
+    systems = np.split(kinds, np.cumsum([table.shape[1] for table in tables])[:-1], axis=1)
+    blocks = _counts(of_kind.ravel(), len(kinds), draws, np.random.default_rng(seed))
+    values = [[_measured(system, counts, statistic) for system in systems] for counts in blocks]
+    return np.concatenate(values, axis=1)
+
+
+def _counts(of_kind: np.ndarray, kinds: int, draws: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """How often each kind of example is drawn, float64 (some draws, K)."""
+    count = len(of_kind)
+    block = max(1, BLOCK // count)
+    for start in range(0, draws, block):
+        some = min(block, draws - start)
+        if kinds * ALIKE <= count:
+            shares = np.bincount(of_kind, minlength=kinds) / count
+            yield rng.multinomial(count, shares, size=some).astype(np.float64)
+        else:
+            taken = of_kind[rng.integers(count, size=(some, count))] + kinds * np.arange(some)[:, None]
+            yield np.bincount(taken.ravel(), minlength=some * kinds).reshape(some, kinds).astype(np.float64)
+
+
+def _measured(kinds: np.ndarray, counts: np.ndarray, statistic: str) -> np.ndarray:
+    """A statistic of draws: (K, k), (D, K) -> (D,)."""
+    if statistic == "mean":
+        return counts @ kinds.mean(axis=1) / counts.sum(axis=1)
+    if statistic == "median":
+        return _medians(kinds[:, 0], counts)
+    if statistic == "ratio":
+        part, whole = (counts @ kinds).T
+        return _ratios(part, whole)
+    if statistic == "mean_of_ratios":
+        return _means_of_ratios(kinds, counts)
+    compute = STATISTICS[statistic]
+    if statistic in OF_SUMS:
+        return np.array([compute(sums[None]) for sums in counts @ kinds])
+    return np.array([compute(np.repeat(kinds, row.astype(int), axis=0)) for row in counts])
+
+
+def _medians(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    order = np.argsort(values)
+    values, below = values[order], counts[:, order].cumsum(axis=1)
+    count = int(below[0, -1])
+    middles = [values[(below <= place).sum(axis=1)] for place in ((count - 1) // 2, count // 2)]
+    return (middles[0] + middles[1]) / 2
+
+
+def _means_of_ratios(kinds: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Kinds are (group, part, whole); a group without a whole in a draw is left out of it."""
+    groups, group = np.unique(kinds[:, 0], return_inverse=True)
+    member = (group[:, None] == np.arange(len(groups))).astype(np.float64)  # (K, groups)
+    parts, wholes = (counts @ (member * kinds[:, [column]]) for column in (1, 2))  # (D, groups)
+    ratios = _ratios(parts, wholes)
+    known = ~np.isnan(ratios)
+    return _ratios(np.where(known, ratios, 0).sum(axis=1), known.sum(axis=1))
+
+
+def _ratios(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
+    """NaN where there is no whole."""
+    return np.divide(parts, wholes, out=np.full(parts.shape, np.nan), where=wholes > 0)
