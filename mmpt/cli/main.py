@@ -23,6 +23,7 @@ COMMANDS = {  # command -> what it does, in one line; its file is mmpt/cli/<comm
     "launch": "write a project's YAML files, and run the jobs of YAML files",
     "train": "prepare and check the training of a YAML file",
     "evaluate": "measure a model on a data set, as a YAML file says",
+    "compare": "compare two result cards, with how sure the differences are",
     "doctor": "say what is installed, what is missing and which command gets it",
     "extract": "turn videos into feature files, many at a time",
     "demo": "score a short rendered clip with seeded random weights",
