@@ -35,7 +35,7 @@ CLUSTER, CLIPS = 32, 16  # videos of a batch; clips of a video
 SPECIAL = {"cls_token_id": 101, "sep_token_id": 102, "pad_token_id": 0}
 HEADER = ("batches of 32 videos x 16 clips", "s a batch", "videos/s", "ratio")
 LOADER_HEADER = ("DataLoader, whole epochs", "s a batch")
-WORKERS = ((0, "thread"), (1, "thread"), (2, "thread"), (1, "fork"), (2, "fork"))
+WORKERS = ((0, None), (1, "thread"), (2, "thread"), (1, "fork"), (2, "fork"))
 SEED = 0
 
 
@@ -84,7 +84,7 @@ def run_loaders(dataset: MMDataset) -> list[tuple[str, ...]]:
             began = time.perf_counter()
             count = sum(1 for _ in loader)
             seconds = (time.perf_counter() - began) / count
-        rows.append((f"{workers} workers ({kind})", f"{seconds:.3f}"))
+        rows.append((f"{workers} workers ({kind})" if workers else "no workers", f"{seconds:.3f}"))
     return rows
 
 
