@@ -162,9 +162,8 @@ class ClipAligner(Aligner):
         centers, limits = self._centers(len(narration.cap), rng), self._limits(rng)
         text_start, text_end = text_spans(narration.cap.lengths(), centers, limits, rng)
         begin = np.maximum(np.floor(narration.start[text_start]), 0).astype(np.int64)
-        end = np.maximum(
-            np.ceil(narration.end[text_end - 1]).astype(np.int64), begin
-        )  # times may fall, or end too soon
+        # Times may fall, or end before they begin: such a clip has no seconds.
+        end = np.maximum(np.ceil(narration.end[text_end - 1]).astype(np.int64), begin)
         return Spans(text_start, text_end, *self._video_spans(begin, end, seconds, rng))
 
     def _centers(self, captions: int, rng: np.random.Generator) -> np.ndarray:
