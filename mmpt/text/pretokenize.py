@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import yaml
@@ -65,10 +65,8 @@ class Tokenized:
     unlisted: int = 0
     beginning: str = ""
 
-    def count(self, captions: Captions) -> None:
-        """Count a video's clips."""
-        self.clips += len(captions)
-        self.backwards += sum(end < start for start, end in zip(captions.start, captions.end, strict=True))
+
+Tokens = TypeVar("Tokens", list[list[int]], np.ndarray)
 
 
 class Store(NamedTuple):
@@ -257,7 +255,8 @@ def write_pickle(
             else:
                 writer.add(video_id, {"start": captions.start, "end": captions.end, "cap": ids})
                 made.videos += 1
-                made.count(captions)
+                made.clips += len(captions)
+                made.backwards += sum(end < start for start, end in zip(captions.start, captions.end, strict=True))
             on_progress(number, number / len(store.entries))
         made.failed, made.failures = log.count, log.first
     return made
@@ -313,26 +312,34 @@ def _write_shard(
         ShardWriter(f"{place}.startends", dtype=np.float32, row_shape=(2,), **common) as times,
         ShardWriter(f"{place}.caps_ids", dtype=np.int32, row_shape=(MAX_TOKENS,), **common) as caps,
     ):
-        for video_id, captions, tokens in _tokenized(store, ids, encoder):
+        for video_id, captions, rows in _tokenized(store, ids, lambda texts: padded(encoder(texts))):
             if isinstance(captions, str):
                 failures.append({"video": video_id, "reason": f"{captions}; {EMPTY_PLACE}"})
                 captions = Captions([], [], [])
-            times.append(np.array([captions.start, captions.end], np.float32).T, video_id)
-            caps.append(padded(tokens), video_id)
-            made.count(captions)
+            spans = np.array([captions.start, captions.end], np.float32).T  # (clips, 2)
+            times.append(spans, video_id)
+            caps.append(rows, video_id)
+            made.clips += len(spans)
+            made.backwards += int((spans[:, 1] < spans[:, 0]).sum())
         times.failures, caps.failures = failures, failures
     return failures
 
 
 def _tokenized(
-    store: Store, ids: Iterable[str], encoder: Encoder
-) -> Iterator[tuple[str, Captions | str, list[list[int]]]]:
-    """Give each video's captions, or why it has none, and its token ids; a batch is cut while one is used."""
+    store: Store, ids: Iterable[str], cut: Callable[[list[str | None]], Tokens]
+) -> Iterator[tuple[str, Captions | str, Tokens]]:
+    """Give each video's captions, or why it has none, and its token ids; a batch is cut while the one before is used.
+
+    Args:
+        store: the captions.
+        ids: of the videos.
+        cut: gives the token ids of texts, in a form of which slices can be taken.
+    """
     with ThreadPoolExecutor(1) as pool:
-        waiting: tuple[list[tuple[str, Captions | str]], Future[list[list[int]]]] | None = None
+        waiting: tuple[list[tuple[str, Captions | str]], Future[Tokens]] | None = None
         for batch in _batches(store, ids):
             texts = [text for _, captions in batch if not isinstance(captions, str) for text in captions.text]
-            begun = batch, pool.submit(encoder, texts)
+            begun = batch, pool.submit(cut, texts)
             if waiting is not None:
                 yield from _shared_out(waiting[0], waiting[1].result())
             waiting = begun
@@ -365,10 +372,10 @@ def _look_up(store: Store, video_id: str) -> Captions | str:
 
 
 def _shared_out(
-    batch: list[tuple[str, Captions | str]], ids: list[list[int]]
-) -> Iterator[tuple[str, Captions | str, list[list[int]]]]:
+    batch: list[tuple[str, Captions | str]], tokens: Tokens
+) -> Iterator[tuple[str, Captions | str, Tokens]]:
     at = 0
     for video_id, captions in batch:
         count = 0 if isinstance(captions, str) else len(captions)
-        yield video_id, captions, ids[at : at + count]
+        yield video_id, captions, tokens[at : at + count]
         at += count

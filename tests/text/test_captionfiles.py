@@ -201,6 +201,9 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
         ({"start": [-1], "end": [1], "text": ["a"]}, "caption 1 has the time -1"),
         ({"start": [None], "end": [1], "text": ["a"]}, "caption 1 has the time None"),
         ({"start": [0], "end": ["1"], "text": ["a"]}, "caption 1 has the time '1'"),
+        ({"start": [[0]], "end": [[1]], "text": ["a"]}, "caption 1 has the time [0]"),
+        ({"start": [0, [0]], "end": [1, [1, 2]], "text": ["a", "b"]}, "caption 2 has the time [0]"),
+        ({"start": [10**400], "end": [1], "text": ["a"]}, "caption 1 ends before it starts"),
     ],
 )
 def test_bad_captions_are_told(value: Any, message: str) -> None:
