@@ -1,10 +1,17 @@
 """Zero-shot action recognition (HMDB51): which action's name a video is most like, on three splits."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import torch
 
+from mmpt.datasets.mmdataset import MMDataset
 from mmpt.evaluators.base import Measure, Metric, Protocol
+from mmpt.evaluators.encoding import Towers
+from mmpt.evaluators.predicting import INDEX, Item, Predictor, Row, stack
+from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.utils.registry import register
 
 CUTS = (1, 5, 10)
@@ -20,14 +27,14 @@ class ActionAnswers:
         right: int (N,).
         splits: int (splits, N): 2 where a video is in the split's test part.
         ids: of the videos.
-        actions: their names.
+        numbers: of the splits; from 1 on where it is empty.
     """
 
     scores: np.ndarray
     right: np.ndarray
     splits: np.ndarray
     ids: tuple[str, ...] = ()
-    actions: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = ()
 
 
 @register("metric")
@@ -42,7 +49,8 @@ class ActionRecognitionMetric(Metric):
             protocol: both give the splits; the fixed one adds their mean.
 
         Returns:
-            `acc` of the first split; `acc_split1`, `R1_split1` and so on; in the fixed protocol `acc_mean` over splits.
+            `acc` of the first split; in the fixed protocol `acc_mean`, the mean over splits where there are several;
+            `acc_split1`, `R1_split1` and so on.
         """
         right = np.asarray(answers.right)
         own = answers.scores[np.arange(len(right)), right][:, None]
@@ -50,14 +58,15 @@ class ActionRecognitionMetric(Metric):
         chosen = answers.scores.argmax(axis=1)
         result: dict[str, Measure] = {}
         rows = []
-        for number, split in enumerate(np.asarray(answers.splits), 1):
+        for number, split in _splits(answers):
             test = split == TEST
             result[f"acc_split{number}"] = Measure.of((chosen == right)[test])
             for k in CUTS:
                 result[f"R{k}_split{number}"] = Measure.of((rank < k)[test])
             rows += [(number, float(hit), 1.0) for hit in (chosen == right)[test]]
-        headline = {"acc": result["acc_split1"]}
-        mean = {"acc_mean": Measure.of(rows, "mean_of_ratios")} if protocol == "fixed" else {}
+        headline = {"acc": next(iter(result.values()))}
+        several = protocol == "fixed" and len(answers.splits) > 1
+        mean = {"acc_mean": Measure.of(rows, "mean_of_ratios")} if several else {}
         return {**headline, **mean, **result}
 
     def baselines(self, answers: ActionAnswers) -> dict[str, dict[str, float]]:
@@ -67,9 +76,109 @@ class ActionRecognitionMetric(Metric):
             answers: only the truth is read.
 
         Returns:
-            `chance` and `most frequent action` (of the first split's test part).
+            `chance` and `most frequent action`, counted on these very videos.
         """
         count = answers.scores.shape[1]
-        test = np.asarray(answers.right)[np.asarray(answers.splits)[0] == TEST]
-        frequent = np.bincount(test, minlength=1).max() / max(1, len(test))
-        return {"chance": {"acc": 1 / count}, "most frequent action": {"acc": float(frequent)}}
+        frequent: dict[str, float] = {}
+        for number, split in _splits(answers):
+            true = np.asarray(answers.right)[split == TEST]
+            frequent[f"acc_split{number}"] = float(np.bincount(true, minlength=1).max() / max(1, len(true)))
+        chance = {f"acc_split{number}": 1 / count for number, _ in _splits(answers)}
+        recalls = {f"R{k}_split{number}": min(1.0, k / count) for number, _ in _splits(answers) for k in CUTS}
+        return {
+            "chance": {**_with_mean(chance), **recalls},
+            "most frequent action": _with_mean(frequent),
+        }
+
+
+def _splits(answers: ActionAnswers) -> list[tuple[int, np.ndarray]]:
+    marks = np.asarray(answers.splits)
+    return list(zip(answers.numbers or range(1, len(marks) + 1), marks, strict=True))
+
+
+def _with_mean(each: dict[str, float]) -> dict[str, float]:
+    values = list(each.values())
+    mean = {"acc_mean": float(np.mean(values))} if len(values) > 1 else {}
+    return {"acc": values[0], **mean, **each}
+
+
+@register("predictor")
+class ActionRecognitionPredictor(Predictor):
+    """Compares videos with the names of actions, each in the sentence that `dataset.label_template` gives."""
+
+    items_at_once = 256
+    task = "zero-shot action recognition: which action's name a video is most like"
+
+    def prepare(self, model: MMPTPreTrainedModel, dataset: MMDataset) -> None:
+        """Encode the names of actions.
+
+        Args:
+            model: encodes either side on its own.
+            dataset: of `HMDB51MetaProcessor`, or of one that gives the same.
+
+        Raises:
+            ValueError: the model mixes video and text, or the data set has no actions.
+        """
+        meta: Any = dataset.meta
+        needed = ("labels", "marks", "numbers", "meta_text_labels")
+        if absent := [name for name in needed if not hasattr(meta, name)]:
+            raise ValueError(
+                f"{type(meta).__name__} does not list actions (it has no {absent[0]}); action recognition takes "
+                "HMDB51MetaProcessor"
+            )
+        self._towers = Towers(model)
+        self._meta = meta
+        self._places = {label: place for place, label in enumerate(meta.labels)}
+        laid_out = meta.meta_text_labels()
+        with torch.inference_mode():
+            self._actions = self._towers.texts(laid_out["caps"], laid_out["cmasks"])  # (C, D)
+
+    def answer(self, model: MMPTPreTrainedModel, items: Sequence[Item]) -> list[Row]:
+        """Score actions.
+
+        Args:
+            model: encodes either side on its own.
+            items: of `DSAligner`.
+
+        Returns:
+            For each: `id`, `chosen` and `action`, the names; `right`, the number; `splits`, what each says of it, and
+            `numbers` of the splits; `scores`, float (C,).
+        """
+        caps, cmasks, vfeats, vmasks = stack(items, "caps", "cmasks", "vfeats", "vmasks")
+        scores = self._towers.videos(vfeats, vmasks, caps, cmasks) @ self._actions.T  # (B, C)
+        rows: list[Row] = []
+        for item, own in zip(items, scores, strict=True):
+            video, action = self._meta[item[INDEX]]
+            rows.append(
+                {
+                    "id": str(video),
+                    "chosen": self._meta.labels[int(own.argmax())],
+                    "action": action,
+                    "right": self._places[action],
+                    "splits": list(self._meta.marks[item[INDEX]]),
+                    "numbers": list(self._meta.numbers),
+                    "scores": own,
+                }
+            )
+        return rows
+
+    def gather(self, rows: Sequence[Row], protocol: Protocol) -> ActionAnswers:
+        """Put the scores beside each other.
+
+        Args:
+            rows: as `answer` gives them.
+            protocol: both are the same here.
+
+        Returns:
+            The scores.
+        """
+        scores, right = np.stack([row["scores"] for row in rows]), np.array([row["right"] for row in rows])
+        splits = np.array([row["splits"] for row in rows]).T
+        return ActionAnswers(scores, right, splits, tuple(row["id"] for row in rows), tuple(rows[0]["numbers"]))
+
+    def notes(self, rows: Sequence[Row]) -> Mapping[str, str]:
+        """Say in what sentence actions stand; see `Predictor.notes`."""
+        return {
+            "actions": f"{len(self._meta.labels)}, each as {self._meta.options.label_template!r}",
+            "splits": ", ".join(map(str, self._meta.numbers)) + "; acc is that of the first",
+        }

@@ -168,5 +168,5 @@ def require_towers(model: MMPTPreTrainedModel) -> None:
 def _digest(row: Sequence[torch.Tensor]) -> bytes:
     digest = hashlib.blake2b(digest_size=16)
     for part in row:
-        digest.update(part.contiguous().numpy())
+        digest.update(part.contiguous().numpy().data)
     return digest.digest()

@@ -73,7 +73,7 @@ class WindowPredictor(Predictor):
             torch.cat([item[key] for item in items]) for key in ("caps", "cmasks", "vfeats", "vmasks")
         )
         scores = seconds_by_length(
-            lambda feats, masks, *texts: self.score(model, *texts, feats, masks),
+            lambda feats, masks, texts, text_masks: self.score(model, texts, text_masks, feats, masks),
             *(vfeats, vmasks, (caps, cmasks), model.device),
         )
         result, start = [], 0
@@ -241,12 +241,11 @@ class COINZSPredictor(WindowPredictor):
         calibrated = [video.found != BACKGROUND for video in self.gather(rows, "fixed")]
         return {
             "labels": f"{len(self._texts):,} labels have {len(set(self._texts)):,} distinct texts",
-            "paper's threshold": f"the largest similarity of two labels, {paper:.4g}, with those of one text among "
-            f"them; {_share([row['score'] > paper for row in rows])} of the seconds are above it and keep a label",
-            "the same of distinct texts": f"{deduplicated:.4g}; "
-            f"{_share([row['score'] > deduplicated for row in rows])} of the seconds are above it",
-            "fixed threshold": "the one with the most right seconds in the other half of these very videos, so it has "
-            f"seen their labels; {_share(calibrated)} of the seconds keep a label",
+            "thresholds": f"the paper's, {paper:.4g}, is the largest similarity of two labels, those of one text among "
+            f"them: {_share([row['score'] > paper for row in rows])} of the seconds are above it and keep a label; the "
+            f"same of distinct texts, {deduplicated:.4g}: {_share([row['score'] > deduplicated for row in rows])}; the "
+            "fixed one has the most right seconds in the other half of these very videos, so it has seen their labels: "
+            f"{_share(calibrated)}",
         }
 
 

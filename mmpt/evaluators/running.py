@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,18 +22,25 @@ from mmpt.models.checkpoints import build_on_meta, load_original
 from mmpt.models.pretrained import find_weights
 from mmpt.processors.base import feature_path
 from mmpt.utils.content import remembered_hash
+from mmpt.utils.featurefile import read_about, read_head
 from mmpt.utils.files import content_hash
 from mmpt.utils.places import locate
 from mmpt.utils.registry import lookup
+from mmpt.video.features import check_origin
 
+# keys of a data set whose files decide which items there are and what is right
 ANNOTATIONS = (
-    "test_path",
-    "trainval_annotation",
-    "json_path",
-    "primary_path",
-    "annotation_path",
-)  # that decide answers
+    *("train_path", "val_path", "test_path", "trainval_annotation", "json_path"),
+    *("train_csv_path", "val_csv_path", "primary_path", "related_path", "annotation_path"),
+)
+OTHER_PARTS = {
+    "train": ("val_path", "test_path"),
+    "valid": ("train_path", "test_path"),
+    "test": ("train_path", "val_path"),
+}
 KEY_DIGITS = 16
+ROWS_FORMAT = 1  # goes up when predictors keep other things, so that those of before are asked again
+TOLD = 5  # feature files that do not fit, in a message
 
 Progress = Callable[[int, int], None]
 
@@ -77,17 +84,16 @@ def prepare(run: RunConfig, *, checkpoint: Path | None = None, device: str | tor
     named = checkpoint or run.checkpoint.path
     if named is None:
         raise ValueError(f"{run.source} does not say which checkpoint to evaluate; set fairseq.common_eval.path")
-    dataset = build_dataset(run.dataset, seed=run.optim.seed)
+    predictor = _make_predictor(run, run.task.predictor)
+    lookup("metric", run.task.metric, where=f"metric in {run.source}", may_import=True)
     weights = find_weights(named)
+    dataset = build_dataset(run.dataset, seed=run.optim.seed)
     model = build_on_meta(build_config(run))
+    _check_features(run, dataset, model)
     load_original(model, weights)
-    predictor = lookup("predictor", run.task.predictor, where=f"predictor in {run.source}", may_import=True)
-    made = predictor(**(run.task.gen_param or {}))
     model.eval().to(torch.device(device))  # pyright: ignore[reportArgumentType] - transformers' stubs
-    evaluation = Evaluation(run, dataset, model, weights, made)
-    _check_width(evaluation)
-    made.prepare(evaluation.model, dataset)
-    return evaluation
+    predictor.prepare(model, dataset)
+    return Evaluation(run, dataset, model, weights, predictor)
 
 
 def evaluate(
@@ -121,15 +127,16 @@ def evaluate(
     answers = {protocol: evaluation.predictor.gather(rows, protocol) for protocol in PROTOCOLS}
     metric = lookup("metric", str(run.task.metric), where=f"metric in {run.source}", may_import=True)()
     results, baselines, parts = judge(metric, answers)
+    examples = [str(name) for name in getattr(answers["fixed"], "ids", None) or [row["id"] for row in rows]]
     card = Card(
         title=run.source,
         results=results,
         baselines=baselines,
-        protocol=_protocol(evaluation),
+        protocol=_protocol(evaluation, rows),
         hashes=hashes,
         wall_seconds=time.perf_counter() - began,
-        examples=[str(row["id"]) for row in rows],
-        parts={name: rows_of for name, rows_of in parts.items() if len(rows_of) == len(rows)},
+        examples=examples,
+        parts={name: each for name, each in parts.items() if len(each) == len(examples)},
     )
     return card, rows
 
@@ -145,46 +152,71 @@ def checkpoints_of(run: RunConfig) -> list[Path]:
 
     Raises:
         FileNotFoundError: there is none.
+        ValueError: the configuration names no checkpoint.
     """
-    folder = locate(run.checkpoint.path or "").parent
+    if run.checkpoint.path is None:
+        raise ValueError(f"{run.source} does not say where its checkpoints are; set fairseq.common_eval.path")
+    folder = locate(run.checkpoint.path).parent
     found = sorted(folder.glob("checkpoint*.pt"), key=lambda path: (path.stat().st_mtime_ns, path.name))
     if not found:
         raise FileNotFoundError(f"there is no checkpoint*.pt in {folder}; train first, or set fairseq.common_eval.path")
     return found
 
 
-def _check_width(evaluation: Evaluation) -> None:
-    """Compare the first video's features with the model, before anything runs."""
-    video_id = evaluation.dataset.meta[0][0]
-    width, wanted = evaluation.dataset.video(video_id).shape[1], evaluation.model.config.video_dim
-    if width != wanted:
+def _make_predictor(run: RunConfig, name: str) -> Predictor:
+    made = lookup("predictor", name, where=f"predictor in {run.source}", may_import=True)
+    if run.task.gen_param and made.__init__ is object.__init__:
+        raise ValueError(f"{run.source} has gen_param, and {name} takes none; it is for NLGPredictor, captioning")
+    return made(**(run.task.gen_param or {}))
+
+
+def _check_features(run: RunConfig, dataset: MMDataset, model: MMPTPreTrainedModel) -> None:
+    """Compare every video's features with the model and the configuration, by the heads of the files."""
+    wanted, problems = model.config.video_dim, []
+    for video in _videos(dataset):
+        path = feature_path(dataset.video.folder, video)
+        try:
+            shape, about = read_head(path)
+            check_origin(about, path, backbone=run.dataset.backbone, l2_normalized=run.dataset.l2_normalize)
+        except (ValueError, OSError) as error:
+            problems.append(str(error))
+            continue
+        if shape[1] != wanted:
+            problems.append(f"{path} has {shape[1]} columns, and the model takes {wanted} (model.video_dim)")
+    if problems:
+        more = f"\n  and {len(problems) - TOLD:,} more" if len(problems) > TOLD else ""
         raise ValueError(
-            f"the features in {evaluation.run.dataset.vfeat_dir} have {width} columns, and the model takes {wanted}; "
-            "extract the videos with the backbone that the model was trained on, or set model.video_dim"
+            f"{len(problems):,} feature files in {run.dataset.vfeat_dir} do not fit; extract those videos again with "
+            "the backbone that the model was trained on:\n  " + "\n  ".join(problems[:TOLD]) + more
         )
 
 
-def _protocol(evaluation: Evaluation) -> dict[str, Any]:
-    run, dataset = evaluation.run, evaluation.dataset
+def _protocol(evaluation: Evaluation, rows: Sequence[Row]) -> dict[str, Any]:
+    run, dataset, predictor = evaluation.run, evaluation.dataset, evaluation.predictor
     config = run.dataset
     size = config.sliding_window_size or config.max_video_len
     windowed = config.sliding_window is not None
+    videos = _videos(dataset)
+    told = read_about(feature_path(dataset.video.folder, videos[0]))
     return {
+        "task": predictor.task or "as the predictor's name says",
         "predictor": run.task.predictor,
         "metric": run.task.metric,
         "model": type(evaluation.model).__name__,
         "split": config.split,
         "items": len(dataset),
-        "videos": len(_videos(dataset)),
+        "videos": len(videos),
         "missing": list(dataset.missing),
         "rows left out": list(dataset.meta.faults),
         "window": f"{size} s" if windowed else f"the first {config.max_video_len} s",
         "stride": f"{config.sliding_window} s" if windowed else "none",
         "features": f"{config.backbone}, one vector a second, {'' if config.l2_normalize else 'not '}of unit length",
-        "pooling": "mean over seconds and the [SEP] behind them",
+        "frames per second": told.get("fps", "not told by the feature files"),
+        "pooling": predictor.pooling,
         "num_iso_layer": config.num_iso_layer,
         "captions": dataset.meta.listing.source,
         "checkpoint": str(evaluation.checkpoint),
+        **predictor.notes(rows),
     }
 
 
@@ -203,9 +235,10 @@ def _video_of(video_id: Any) -> str:
 def _hashes(evaluation: Evaluation) -> dict[str, str]:
     run = evaluation.run
     return {
-        "config": hashlib.sha256(json.dumps(run.raw, sort_keys=True, default=str).encode()).hexdigest(),
+        "config": _hash(run.raw),
         "checkpoint": remembered_hash(evaluation.checkpoint),
         "annotations": _combined(_annotation_files(run.raw.get("dataset", {}))),
+        "vocabulary": _hash(dict(evaluation.dataset.aligner.tokenizer.get_vocab())),
         "features": _combined(
             feature_path(evaluation.dataset.video.folder, video) for video in _videos(evaluation.dataset)
         ),
@@ -213,25 +246,28 @@ def _hashes(evaluation: Evaluation) -> dict[str, str]:
 
 
 def _annotation_files(block: Mapping[str, Any]) -> Iterator[Path]:
+    unread = OTHER_PARTS.get(str(block.get("split", "train")), ())
     for key in ANNOTATIONS:
-        path = locate(block[key]) if isinstance(block.get(key), str) else None
+        path = locate(block[key]) if isinstance(block.get(key), str) and key not in unread else None
         if path is not None and path.is_dir():
-            yield from sorted(path.iterdir())
+            yield from (file for file in path.iterdir() if file.is_file())
         elif path is not None and path.is_file():
             yield path
 
 
 def _combined(files: Iterable[Path]) -> str:
     """Hash the names and bytes of files."""
-    digest = hashlib.sha256()
-    for file in sorted(files):
-        digest.update(f"{os.fsencode(file.name).hex()} {content_hash(file)}\n".encode())
-    return digest.hexdigest()
+    return _hash(sorted((os.fsencode(file.name).hex(), content_hash(file)) for file in files))
 
 
 def _key(evaluation: Evaluation, hashes: Mapping[str, str]) -> str:
     """What answers depend on."""
-    raw = evaluation.run.raw
-    told = {key: raw.get(key) for key in ("dataset", "model", "predictor", "gen_param")}
-    content = [told, {name: hashes[name] for name in ("checkpoint", "annotations", "features")}]
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:KEY_DIGITS]
+    run = evaluation.run
+    told = {key: run.raw.get(key) for key in ("dataset", "model", "predictor", "gen_param")}
+    model = evaluation.model.config.to_dict()  # with what BERT's folder says, such as the number of heads
+    content = [ROWS_FORMAT, run.optim.seed, told, model, {name: hashes[name] for name in hashes if name != "config"}]
+    return _hash(content)[:KEY_DIGITS]
+
+
+def _hash(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

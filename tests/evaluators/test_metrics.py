@@ -134,10 +134,13 @@ def test_actions_are_judged_on_each_splits_test_part() -> None:
     measures = _values(ActionRecognitionMetric().compute(answers))
     assert [measures[f"acc_split{n}"] for n in (1, 2, 3)] == [1, 0.5, 0]
     assert measures["acc"] == 1 and measures["acc_mean"] == 0.5
-    assert ActionRecognitionMetric().baselines(answers) == {
-        "chance": {"acc": 0.25},
-        "most frequent action": {"acc": 0.5},
+    baselines = ActionRecognitionMetric().baselines(answers)
+    assert baselines["chance"] == {
+        **dict.fromkeys(("acc", "acc_mean", "acc_split1", "acc_split2", "acc_split3"), 0.25),
+        **{f"R{k}_split{n}": min(1, k / 4) for n in (1, 2, 3) for k in (1, 5, 10)},
     }
+    frequent = {"acc": 0.5, "acc_split1": 0.5, "acc_split2": 0.5, "acc_split3": 1, "acc_mean": 2 / 3}
+    assert baselines["most frequent action"] == pytest.approx(frequent)
 
 
 def test_an_interval_holds_the_truth_as_often_as_it_says() -> None:

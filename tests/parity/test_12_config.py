@@ -25,6 +25,16 @@ PROJECTS = (
     "projects/retri/videoretri.yaml",
     "projects/retri/videoclip.yaml",
 )
+# Evaluations that the original's lists do not have.
+MORE = "projects/retri/videoclip_more.yaml"
+ADDED = (
+    MORE,
+    *(
+        f"projects/{place}/test_{name}.yaml"
+        for place in ("task", "retri/videoclip")
+        for name in ("hmdb51_zs", "didemo_retrieval_zs")
+    ),
+)
 # What the original's command line says and a file does not, or says of the original's own pieces.
 NO_VALUES = {"--user-dir", "--task", "--arch", "--criterion", "--distributed-world-size", "--tensorboard-logdir"}
 
@@ -69,13 +79,13 @@ def structure(golden_dir: Path) -> dict[str, dict[str, Any]]:
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which every project has made its files, in place of those that come with this package."""
     folder = tmp_path_factory.mktemp("clean")
-    for source in (*PROJECTS, "projects/task"):
+    for source in (*PROJECTS, MORE, "projects/task"):
         target = folder / source
         target.parent.mkdir(parents=True, exist_ok=True)
         (shutil.copytree if (ROOT / source).is_dir() else shutil.copyfile)(ROOT / source, target)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        for project in PROJECTS:
+        for project in (*PROJECTS, MORE):
             assert main(["launch", project, "--dryrun"]) == 0
     return folder
 
@@ -92,12 +102,12 @@ def test_a_generated_file_says_what_the_originals_does(case: Case, generated: Pa
 def test_a_project_makes_nothing_else(golden_dir: Path, generated: Path) -> None:
     made = {str(path.relative_to(generated)) for path in (generated / "projects").rglob("*.yaml")}
     templates = {str(path.relative_to(ROOT)) for path in (ROOT / "projects" / "task").iterdir()}
-    assert made == set(_resolved(golden_dir / COVERS)) | set(PROJECTS) | templates
+    assert made == set(_resolved(golden_dir / COVERS)) | set(PROJECTS) | set(ADDED) | templates
 
 
 def test_the_files_that_come_with_this_package_are_the_generated_ones(generated: Path) -> None:
     shipped = [path for name in ("retri/videoclip", "mtm/vlm") for path in (ROOT / "projects" / name).iterdir()]
-    assert len(shipped) == 31
+    assert len(shipped) == 31 + 2
     for path in shipped:
         assert path.read_text() == (generated / path.relative_to(ROOT)).read_text(), path
 
@@ -109,7 +119,7 @@ def test_which_files_there_are_and_what_includes_what(structure: dict[str, dict[
     }
     there = {str(path.relative_to(ROOT)) for path in (ROOT / "projects").rglob("*.yaml")}
     kept = {"projects/mfmmlm/", "projects/mtm/mmfusionmtm/", "projects/retri/videoretri/"}  # made by whoever wants them
-    assert {path for path in there if not path.startswith(tuple(kept))} == set(structure)
+    assert {path for path in there if not path.startswith(tuple(kept))} == set(structure) | set(ADDED)
     for path in PROJECTS:
         about, values = structure[path], ours[path]
         lists = {group: block.get("task_list") for group, block in values["task_group"].items()}
