@@ -37,7 +37,7 @@ def run(minutes: Sequence[float]) -> list[tuple[str, ...]]:
         config = make_weights(home)
         for length in minutes:
             video = home / f"{length}.mp4"
-            write_video(video, _frames(int(length * 60 * SOURCE_FPS)), fps=SOURCE_FPS)
+            write_video(video, frames_of(int(length * 60 * SOURCE_FPS)), fps=SOURCE_FPS)
             wall, peak = _score(home, config, video)
             rows.append((f"{length:g} min, {WIDTH} x {HEIGHT}", f"{wall:.0f}", f"{peak:.0f}"))
     return rows
@@ -59,7 +59,15 @@ def _score(home: Path, config: Path, video: Path) -> tuple[float, float]:
     return time.perf_counter() - begin, int(done.stdout) * unit / 1e6
 
 
-def _frames(count: int) -> Iterator[np.ndarray]:
+def frames_of(count: int) -> Iterator[np.ndarray]:
+    """Draw a bar that moves over a noisy ground.
+
+    Args:
+        count: how many pictures.
+
+    Yields:
+        uint8 (360, 640, 3).
+    """
     ground = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)
     for index in range(count):
         frame = ground.copy()
