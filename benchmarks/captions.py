@@ -28,7 +28,7 @@ from mmpt.text.wordpieces import MAX_CHARS, Encoder
 from mmpt.utils.shardedtensor import write_meta
 
 CLIPS = 100  # captions of a video
-SHARD = 250  # videos
+SHARD = 1000  # videos; published shards hold 4096
 RATES = ("form", "captions/s", "of one core's tokenizer", "MB/s written")
 PEAKS = ("command", "captions", "peak MB")
 
