@@ -1,4 +1,4 @@
-"""Pictures of results: curves of relevance over a strip of the video."""
+"""Pictures of results: curves of relevance over a strip of the video, and what all pictures share."""
 
 import os
 import textwrap
@@ -54,9 +54,18 @@ def plot_curves(
         raise ValueError(
             f"nothing to draw: {seconds} seconds, curves of shapes {shapes}; give one value for each second"
         )
+    save_figure(target, _draw(curves, thumbnails, seconds, title))
+
+
+def save_figure(target: Path, figure: "Figure") -> None:
+    """Write a picture.
+
+    Args:
+        target: the PNG file; it is whole or absent.
+        figure: what to write.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # shown as boxes; no reason to stop
-        figure = _draw(curves, thumbnails, seconds, title)
         with atomic_path(target) as temporary:
             figure.savefig(temporary, format="png", dpi=120)
 
@@ -80,16 +89,17 @@ def check_target(target: Path) -> None:
         raise ValueError(f"{target} cannot be written: {why} ({folder}); name another place for the plot")
 
 
-def thumbnails(path: Path, count: int, size: int) -> list[tuple[float, np.ndarray]]:
+def thumbnails(path: Path, count: int, size: int, *, seconds: float | None = None) -> list[tuple[float, np.ndarray]]:
     """Take evenly spaced frames of a video, without decoding what lies between them.
 
     Args:
         path: the video file.
         count: how many.
         size: side of the square frames, in pixels.
+        seconds: how much of the video, from its start on; all of it by default.
 
     Returns:
-        (second, uint8 (size, size, 3)) from the middle of each of `count` equal parts of the video; where the video
+        (second, uint8 (size, size, 3)) from the middle of each of `count` equal parts; where the video ends before, or
         cannot be read to its end, the last that can be read stands in.
 
     Raises:
@@ -102,7 +112,8 @@ def thumbnails(path: Path, count: int, size: int) -> list[tuple[float, np.ndarra
     rate = 30  # frames per second of the grid that the moments lie on
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", VideoDamageWarning)  # reading for the score has told of it already
-        seconds = probe(path).duration
+        if seconds is None:
+            seconds = probe(path).duration
         if not seconds:
             seconds = sum(len(chunk) for chunk in read_frames(path, rate, 16)) / rate
         taken: list[tuple[float, np.ndarray]] = []
@@ -134,13 +145,10 @@ def _draw(curves: Mapping[str, np.ndarray], strip: Sequence[np.ndarray], seconds
     lower = upper
     if strip:
         lower = axes_at(AXIS, strip_height)
-        _draw_strip(lower, strip, seconds, share=strip_height / inner)
+        draw_strip(lower, strip, seconds, share=strip_height / inner)
         upper.tick_params(labelbottom=False, bottom=False)
-    _mark_time(upper, lower, seconds)
-    if len(title) > TITLE_LENGTH:
-        half = TITLE_LENGTH // 2
-        title = f"{title[:half]} \N{HORIZONTAL ELLIPSIS} {title[-half:]}"
-    figure.text(LEFT / WIDTH, 1 - MARGIN / height, title, va="top", size=13, weight="bold", color=INK, parse_math=False)
+    mark_time(upper, lower, seconds)
+    write_title(figure, title, LEFT)
     shown = figure.legend(
         lines,
         entries,
@@ -157,6 +165,16 @@ def _draw(curves: Mapping[str, np.ndarray], strip: Sequence[np.ndarray], seconds
     for text in shown.get_texts():
         text.set_parse_math(False)
     return figure
+
+
+def write_title(figure: "Figure", title: str, left: float) -> None:
+    """Write a title at the top of a picture, `left` inches from its side; of a long one the middle is left out."""
+    if len(title) > TITLE_LENGTH:
+        half = TITLE_LENGTH // 2
+        title = f"{title[:half]} \N{HORIZONTAL ELLIPSIS} {title[-half:]}"
+    wide, high = figure.get_size_inches()
+    place = (left / wide, 1 - MARGIN / high)
+    figure.text(*place, title, va="top", size=13, weight="bold", color=INK, parse_math=False)
 
 
 def _legend_entry(sentence: str, curve: np.ndarray) -> str:
@@ -189,8 +207,7 @@ def _draw_curves(axes: "Axes", curves: Mapping[str, np.ndarray], seconds: float)
     axes.set_ylabel("relevance (dot product)", color=INK)
     axes.grid(color=FAINT, linewidth=0.7)
     axes.set_axisbelow(True)
-    for side in ("top", "right", "left", "bottom"):
-        axes.spines[side].set_visible(False)
+    hide_frame(axes)
     axes.tick_params(colors=INK, length=0)
     _label_best(axes, best)
     return lines
@@ -236,7 +253,7 @@ def _label_best(axes: "Axes", best: list[tuple[float, float, str, str]]) -> None
         )
 
 
-def _draw_strip(axes: "Axes", strip: Sequence[np.ndarray], seconds: float, *, share: float) -> None:
+def draw_strip(axes: "Axes", strip: Sequence[np.ndarray], seconds: float, *, share: float) -> None:
     """Show each thumbnail in the middle of its part of the time, as a square whose side is `share` of the width."""
     half = share * seconds / 2 * 0.985  # a thin gap between two
     for number, picture in enumerate(strip):
@@ -245,11 +262,16 @@ def _draw_strip(axes: "Axes", strip: Sequence[np.ndarray], seconds: float, *, sh
     axes.set_xlim(0, seconds)
     axes.set_ylim(0, 1)
     axes.set_yticks([])
-    for side in ("top", "right", "left", "bottom"):
-        axes.spines[side].set_visible(False)
+    hide_frame(axes)
 
 
-def _mark_time(upper: "Axes", lower: "Axes", seconds: float) -> None:
+def hide_frame(axes: "Axes") -> None:
+    """Take the four lines around a drawing away."""
+    axes.spines[:].set_visible(False)
+
+
+def mark_time(upper: "Axes", lower: "Axes", seconds: float) -> None:
+    """Mark time codes at round distances below `lower`, and lines at the same places in `upper`."""
     step = next((step for step in STEPS if seconds / step <= MOST_MARKS), STEPS[-1])
     while seconds / step > MOST_MARKS:
         step *= 2

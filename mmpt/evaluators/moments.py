@@ -63,7 +63,7 @@ class DiDeMoMetric(Metric):
         Returns:
             `rank1`, `rank5` and `miou`.
         """
-        ranks = np.array([_rank(r, t, protocol) for r, t in zip(answers.rankings, answers.truths, strict=True)])
+        ranks = np.array([mean_rank(r, t, protocol) for r, t in zip(answers.rankings, answers.truths, strict=True)])
         overlaps = [_best_overlap(r[0], t) for r, t in zip(answers.rankings, answers.truths, strict=True)]
         return {"rank1": Measure.of(ranks <= 1), "rank5": Measure.of(ranks <= 5), "miou": Measure.of(overlaps)}
 
@@ -111,8 +111,17 @@ def rank_moments(seconds: np.ndarray, real: np.ndarray, text: np.ndarray, protoc
     return [moment for _, moment in sorted(ranked, key=lambda pair: -pair[0])]
 
 
-def _rank(ranking: Sequence[Moment], truth: Sequence[Moment], protocol: Protocol) -> float:
-    """The mean rank, from 1 on, of the annotators' moments that stand highest."""
+def mean_rank(ranking: Sequence[Moment], truth: Sequence[Moment], protocol: Protocol = "fixed") -> float:
+    """Say where a sentence's moments stand.
+
+    Args:
+        ranking: the video's moments, the best first.
+        truth: the moments that annotators marked.
+        protocol: how moments that are not ranked count.
+
+    Returns:
+        The mean rank, from 1 on, of the annotators' moments that stand highest; infinite where none is ranked.
+    """
     places = {tuple(moment): place for place, moment in enumerate(ranking, 1)}
     ranks = [places[tuple(moment)] for moment in truth if tuple(moment) in places]
     if protocol == "fixed":
