@@ -38,6 +38,7 @@ class Tally:
     todo: float = 0.0  # bytes of videos of which nothing is known yet
     lengths: dict[str, int] = field(default_factory=dict)
     running: dict[str, int] = field(default_factory=dict)
+    busy: set[str] = field(default_factory=set)  # in the hands of other extractors
 
     def __post_init__(self) -> None:
         self.todo = float(sum(self.sizes.values()))
@@ -75,15 +76,19 @@ class Tally:
         """Count what became of a video."""
         name = event.video.id
         if event.kind == "begin":
+            self.busy.discard(name)
             self.began = time.monotonic() if self.began is None else self.began
             self.lengths[name], self.running[name] = event.seconds, 0
         elif event.kind == "progress":
             self.running[name] = event.seconds
-        elif event.kind != "busy":
+        elif event.kind == "busy":
+            self.busy.add(name)
+        else:
             self._settle(event)
 
     def _settle(self, event: "Event") -> None:
         name = event.video.id
+        self.busy.discard(name)
         self.todo -= self.sizes[name]
         if self.running.pop(name, None) is not None:
             self.computed += self.sizes[name]
@@ -139,6 +144,8 @@ def _about(tally: Tally) -> str:
         parts.append(f"{spoken(tally.remaining)} left")
     if tally.failed:
         parts.append(f"{len(tally.failed)} failed")
+    if tally.busy:
+        parts.append(f"{len(tally.busy)} in other hands")
     return ", ".join(parts)
 
 

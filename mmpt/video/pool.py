@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import torch
+from transformers.utils import logging as transformers_logging
 
 from mmpt.video.claims import Claims
 from mmpt.video.extractor import Extractor
@@ -176,6 +177,8 @@ class _Pool:
 def _work(pipe: Connection, plan: Plan, threads: int) -> None:
     """What a worker process does."""
     torch.set_num_threads(threads)
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     sending = threading.Lock()
 
     def say(kind: str, content: Any = None) -> None:

@@ -254,8 +254,9 @@ def test_the_tally_counts_and_foretells(monkeypatch: pytest.MonkeyPatch) -> None
     tally.take(Event("failed", videos["c"], reason="broken"))
     tally.take(Event("busy", videos["d"]))
     assert tally.settled == 3 and tally.failed == [("c", "broken")] and tally.seconds_now == 10
+    assert tally.busy == {"d"}
     tally.take(Event("left", videos["d"]))
-    assert tally.settled == 4 and tally.remaining == 0
+    assert tally.settled == 4 and tally.remaining == 0 and not tally.busy
 
 
 def test_spans_of_time() -> None:
