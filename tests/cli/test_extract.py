@@ -164,7 +164,7 @@ def test_a_full_disk(folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:
         (["a.mp4", "--shard", "0/3"], "it takes I/N with I from 1 to N"),
         (["a.mp4", "--shard", "4/3"], "it takes I/N with I from 1 to N"),
         (["a.mp4", "--workers", "0"], "--workers is 0"),
-        (["a.mp4", "--backbone", "gird"], "did you mean 'grid'"),
+        (["a.mp4", "--backbone", "grids"], "did you mean 'grid'"),
         (["a.mp4", "--backbone", "grid", "--device", "cuda"], "takes no device"),
         (["a.mp4", "--weights", "absent.pth"], "no S3D weights at absent.pth"),
         (["a.mp4", "--list", "absent.txt"], "absent.txt"),

@@ -68,8 +68,8 @@ def test_a_width_that_is_given_counts(run: RunConfig) -> None:
 
 
 def test_a_backbone_that_is_not_there(run: RunConfig) -> None:
-    with pytest.raises(ValueError, match=r"backbone 'gird' \(dataset\.backbone in .*\) .* did you mean 'grid'"):
-        build_config(with_backbone(run, "gird"))
+    with pytest.raises(ValueError, match=r"backbone 'grids' \(dataset\.backbone in .*\) .* did you mean 'grid'"):
+        build_config(with_backbone(run, "grids"))
 
 
 # --- data sets --------------------------------------------------------------------------------------------------------

@@ -81,7 +81,7 @@ def test_backbones_are_made_of_their_names() -> None:
 @pytest.mark.parametrize(
     "name, options, message",
     [
-        ("gird", {}, "did you mean 'grid'"),
+        ("grids", {}, "did you mean 'grid'"),
         ("grid", {"device": "cpu", "precision": None}, "takes no device; there is nothing to choose"),
         ("s3d", {"model": "clip", "precision": None}, "takes no model; it takes precision"),
         ("frame_vit", {"model": None}, "needs model, for example --model FOLDER"),
