@@ -1,6 +1,7 @@
 """`mmpt evaluate`: a model's answers on a data set, and what they are worth."""
 
 import argparse
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +28,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     preparing.configure(parser)
     parser.add_argument("-o", "--out", type=Path, metavar="FOLDER", help="where results go (eval.save_path)")
-    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights (fairseq.common_eval.path)")
-    parser.add_argument("--all-checkpoints", action="store_true", help="evaluate each checkpoint of the run")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights (fairseq.common_eval.path)")
+    which.add_argument("--all-checkpoints", action="store_true", help="evaluate each checkpoint of the run")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or mps (%(default)s)")
 
 
@@ -36,29 +38,68 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate, or with --check prepare only.
 
     Returns:
-        0.
+        0; 1 when some of many checkpoints could not be evaluated.
     """
+    paths = _checkpoints(args)
+    if paths:  # the file's own checkpoint need not be there when others are evaluated
+        args.overrides = [*args.overrides, f"fairseq.common_eval.path={json.dumps(str(paths[0].absolute()))}"]
     if args.check:
-        from mmpt.cli.preparing import prepare
-
-        prepare(args, evaluation=True)
-        return 0
+        return _check(args)
     from mmpt.cli.console import out
     from mmpt.cli.preparing import check_file
-    from mmpt.evaluators.running import checkpoints_of
     from mmpt.utils.places import locate
 
     config = check_file(args.yaml, args.overrides, evaluation=True)
     folder = args.out or (None if config.save_path is None else locate(config.save_path))
     if folder is None:
         raise ValueError(f"{config.source} does not say where results go; set eval.save_path, or give --out FOLDER")
-    if not args.all_checkpoints:
-        _show(_evaluate(config, args.checkpoint, folder, args.device), config.task.protocol)
-        out.print(f"written: {folder}/card.json, card.md, predictions.jsonl", soft_wrap=True)
-        return 0
-    cards = {path: _evaluate(config, path, folder / path.stem, args.device) for path in checkpoints_of(config)}
-    _show_sweep(cards, config.task.protocol)
+    if args.all_checkpoints:
+        return _sweep(config, paths, folder, args.device)
+    _show(_evaluate(config, None, folder, args.device), config.task.protocol)
+    out.print(f"written: {folder}/card.json, card.md, predictions.jsonl", soft_wrap=True)
     return 0
+
+
+def _checkpoints(args: argparse.Namespace) -> list[Path]:
+    """The checkpoints that the arguments name; nothing where they leave it to the file."""
+    from mmpt.config import load_config
+    from mmpt.evaluators.running import checkpoints_of
+
+    if args.all_checkpoints:
+        return checkpoints_of(load_config(args.yaml, args.overrides))
+    return [args.checkpoint] if args.checkpoint else []
+
+
+def _check(args: argparse.Namespace) -> int:
+    from mmpt.cli.preparing import check_file, prepare
+    from mmpt.evaluators import running
+
+    prepare(args, evaluation=True)
+    config = check_file(args.yaml, args.overrides, evaluation=True)
+    if config.checkpoint.path is not None:
+        running.prepare(config, device=args.device)
+    return 0
+
+
+def _sweep(config: "RunConfig", paths: list[Path], folder: Path, device: str) -> int:
+    """Evaluate checkpoint after checkpoint; one that cannot be read does not stop the others."""
+    from mmpt.cli.console import err
+    from mmpt.utils.content import remembered_hash
+
+    cards: dict[Path, Card] = {}
+    same: dict[str, Path] = {}  # hash -> the first checkpoint with these weights
+    failed: list[Exception] = []
+    for path in paths:
+        try:
+            first = same.setdefault(remembered_hash(path), path)
+            cards[path] = cards[first] if first in cards else _evaluate(config, path, folder / path.stem, device)
+        except (ValueError, OSError) as error:
+            failed.append(error)
+            err.print(f"{path} could not be evaluated: {error}", soft_wrap=True)
+    if not cards:
+        raise failed[0]
+    _show_sweep(cards, config.task.protocol)
+    return 1 if failed else 0
 
 
 def _evaluate(config: "RunConfig", checkpoint: Path | None, folder: Path, device: str) -> "Card":
@@ -78,16 +119,24 @@ def _evaluate(config: "RunConfig", checkpoint: Path | None, folder: Path, device
 
 def _write_answers(path: Path, rows: "list[Row]") -> None:
     """What can be read of the answers, a line for each item."""
-    import json
-
-    import numpy as np
-
     from mmpt.utils.files import atomic_path
 
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
         for row in rows:
-            plain = {key: value for key, value in row.items() if not isinstance(value, np.ndarray)}
+            told = {key: _readable(value) for key, value in row.items()}
+            plain = {key: value for key, value in told.items() if value is not None}
             file.write(json.dumps(plain, ensure_ascii=False) + "\n")
+
+
+def _readable(value: Any) -> Any:
+    """Labels of seconds as they are, steps as the seconds that each stands at; None for vectors and scores."""
+    import numpy as np
+
+    if not isinstance(value, np.ndarray):
+        return value
+    if value.dtype == bool and value.ndim == 2:  # (T, K)
+        return [np.flatnonzero(step).tolist() for step in value.T]
+    return value.tolist() if np.issubdtype(value.dtype, np.integer) else None
 
 
 def _show(card: "Card", protocol: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from mmpt.datasets.mmdataset import MMDataset
 from mmpt.evaluators.base import Measure, Metric, Protocol
 from mmpt.evaluators.encoding import Towers
-from mmpt.evaluators.predicting import Item, Predictor, Row, stack
+from mmpt.evaluators.predicting import INDEX, Item, Predictor, Row, stack
 from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.utils.registry import register
 
@@ -149,6 +149,7 @@ class RetrievalPredictor(Predictor):
             ValueError: the model mixes them: a video's vector would know the text that it is compared with.
         """
         self._towers = Towers(model)
+        self._meta = dataset.meta
 
     def answer(self, model: MMPTPreTrainedModel, items: Sequence[Item]) -> list[Row]:
         """Encode pairs.
@@ -158,12 +159,17 @@ class RetrievalPredictor(Predictor):
             items: of `DSAligner`.
 
         Returns:
-            For each: `id`, `text` and `video`, float32 (D,).
+            For each: `id`, `sentence`; `text` and `video`, float32 (D,).
         """
         caps, cmasks, vfeats, vmasks = stack(items, "caps", "cmasks", "vfeats", "vmasks")
         texts, videos = self._towers.texts(caps, cmasks), self._towers.videos(vfeats, vmasks, caps, cmasks)
         return [
-            {"id": name_of(item["video_id"]), "text": text, "video": video}
+            {
+                "id": name_of(item["video_id"]),
+                "sentence": str(self._meta[item[INDEX]][1]),
+                "text": text,
+                "video": video,
+            }
             for item, text, video in zip(items, texts, videos, strict=True)
         ]
 

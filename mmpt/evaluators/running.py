@@ -26,6 +26,7 @@ from mmpt.utils.featurefile import read_about, read_head
 from mmpt.utils.files import content_hash
 from mmpt.utils.places import locate
 from mmpt.utils.registry import lookup
+from mmpt.video.backbones.s3d import check_device
 from mmpt.video.features import check_origin
 
 # keys of a data set whose files decide which items there are and what is right
@@ -77,7 +78,7 @@ def prepare(run: RunConfig, *, checkpoint: Path | None = None, device: str | tor
 
     Raises:
         FileNotFoundError: weights, features or annotations are not there.
-        ValueError: something is missing from the file, or does not fit.
+        ValueError: something is missing from the file, or does not fit, or there is no such device.
     """
     if run.task.predictor is None or run.task.metric is None:
         raise ValueError(f"{run.source} names no predictor or no metric; an evaluation's file names both")
@@ -91,7 +92,7 @@ def prepare(run: RunConfig, *, checkpoint: Path | None = None, device: str | tor
     model = build_on_meta(build_config(run))
     _check_features(run, dataset, model)
     load_original(model, weights)
-    model.eval().to(torch.device(device))  # pyright: ignore[reportArgumentType] - transformers' stubs
+    model.eval().to(check_device(device))  # pyright: ignore[reportArgumentType] - transformers' stubs
     predictor.prepare(model, dataset)
     return Evaluation(run, dataset, model, weights, predictor)
 
