@@ -1,0 +1,258 @@
+"""Pictures of rankings and choices: ranks, similarities, confusions."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmpt.cli.plots import COLOURS, FAINT, INK, hide_frame, write_title
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MATRIX = 500  # texts and videos that a similarity matrix shows; of more, so many are taken at equal distances
+NAMED = 25  # rows and columns that are named one by one
+SMALL = 60  # rows and columns that are named in small letters
+SINGLE = 30  # candidates; up to so many each rank has a bar of its own
+BOUNDS = (1, 2, 3, 4, 5, 6, 11, 21, 51, 101, 201, 501, 1001, 2001, 5001, 10001)  # first ranks of the other bars
+Z = 1.96  # standard deviations on either side that hold 95 %
+BLUE, ORANGE = COLOURS[0], COLOURS[1]
+MAP = "viridis"  # its brightness rises evenly, also in print and for colour-blind people
+
+
+def draw_ranks(ranks: np.ndarray, candidates: int, what: str, *, chance: bool) -> "Figure":
+    """Draw how often the right one has which rank, and which part is found among the first so many.
+
+    Args:
+        ranks: float (N,), 1 for the best; a mean rank where some are tied.
+        candidates: how many are ranked.
+        what: what has a rank, for the title.
+        chance: whether to show what random orders would give.
+
+    Returns:
+        The picture.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.2), facecolor="white")
+    left, right = figure.add_axes((0.068, 0.2, 0.42, 0.62)), figure.add_axes((0.56, 0.2, 0.42, 0.62))
+    write_title(figure, f"{what}: {len(ranks):,} texts, {candidates:,} candidates, median {_plain(ranks)}", 0.75)
+    bounds = _bounds(candidates)
+    counts = np.histogram(np.minimum(ranks, candidates + 1), [*bounds[:-1], bounds[-1]])[0]
+    left.bar(np.arange(len(counts)), counts, width=0.85, color=BLUE, label="model")
+    if chance:
+        expected = np.diff(np.minimum(bounds, candidates + 1)) / candidates * len(ranks)
+        places = np.arange(len(counts))
+        left.hlines(expected, places - 0.425, places + 0.425, color=ORANGE, linewidth=2.5, label="random order")
+    left.set_xticks(np.arange(len(counts)), _bar_names(bounds, candidates), rotation=45 if len(counts) > 9 else 0)
+    _frame(left, "rank", "texts")
+    _draw_recall(right, ranks, candidates, chance)
+    return figure
+
+
+def _draw_recall(axes: "Axes", ranks: np.ndarray, candidates: int, chance: bool) -> None:
+    cuts = np.arange(1, candidates + 1)
+    share = np.searchsorted(np.sort(ranks), cuts, side="right") / max(1, len(ranks))
+    axes.plot(cuts, share, color=BLUE, linewidth=2, drawstyle="steps-post", label="model")
+    if chance:
+        axes.plot(cuts, cuts / candidates, "--", color=ORANGE, linewidth=2, label="random order")
+    if candidates > SINGLE:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    else:
+        axes.set_xlim(0.5, candidates + 0.5)
+    axes.set_ylim(0, 1.02)
+    _frame(axes, "among the first k", "part of the texts (recall at k)")
+    axes.legend(frameon=False, loc="upper left" if chance else "lower right", labelcolor=INK)
+
+
+def draw_similarity(texts: np.ndarray, videos: np.ndarray, ids: Sequence[str]) -> "Figure":
+    """Draw how similar each text is to each video.
+
+    Args:
+        texts: float (N, D).
+        videos: float (N, D), that of a text in its row.
+        ids: of the videos.
+
+    Returns:
+        The picture; of many items, some at equal distances.
+    """
+    from matplotlib.figure import Figure
+
+    count = len(texts)
+    taken = np.linspace(0, count - 1, min(count, MATRIX)).round().astype(int)
+    scores = texts[taken].astype(np.float64) @ videos[taken].astype(np.float64).T
+    figure = Figure(figsize=(7.6, 7), facecolor="white")
+    axes = figure.add_axes((0.16, 0.14, 0.68, 0.738))
+    image = axes.imshow(scores, cmap=MAP, interpolation="nearest", aspect="equal")
+    part = f"{len(taken):,} of {count:,} pairs" if len(taken) < count else f"{count:,} pairs"
+    write_title(figure, f"Similarity of texts and videos: {part}", 0.45)
+    _frame(axes, "video", "text (that of the video on the diagonal)", grid=False)
+    _name(axes, [str(ids[place]) for place in taken.tolist()] if ids else [])
+    bar = figure.colorbar(image, cax=figure.add_axes((0.865, 0.14, 0.025, 0.738)))
+    bar.set_label("dot product", color=INK)
+    bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue] - matplotlib's stubs
+    return figure
+
+
+def draw_choices(chosen: np.ndarray, right: np.ndarray, choices: int) -> "Figure":
+    """Draw which place was chosen where which was right, and how often the choice was right.
+
+    Args:
+        chosen: int (N,), from 0 on.
+        right: int (N,).
+        choices: how many places there are.
+
+    Returns:
+        The picture.
+    """
+    from matplotlib.figure import Figure
+
+    table = np.zeros((choices, choices))
+    np.add.at(table, (right, chosen), 1)
+    names = [str(place) for place in range(1, choices + 1)]
+    figure = Figure(figsize=(11, 4.6), facecolor="white")
+    accuracy = float((chosen == right).mean())
+    write_title(figure, f"Choice among {choices} sentences: {len(chosen):,} videos, accuracy {accuracy:.3f}", 0.75)
+    left, axes = figure.add_axes((0.068, 0.16, 0.3, 0.7)), figure.add_axes((0.53, 0.16, 0.45, 0.7))
+    _draw_shares(figure, left, table)
+    _frame(left, "chosen place", "place of the right sentence", grid=False)
+    _name(left, names)
+    totals = table.sum(axis=1)
+    low, high = _wilson(table.diagonal(), totals)
+    value = np.divide(table.diagonal(), totals, out=np.full(choices, np.nan), where=totals > 0)
+    axes.bar(np.arange(choices), value, color=BLUE, width=0.7)
+    errors = np.array([value - low, high - value]).clip(0)
+    axes.errorbar(np.arange(choices), value, errors, fmt="none", ecolor=INK, capsize=4)
+    axes.axhline(1 / choices, color=ORANGE, linestyle="--", linewidth=2, label="chance")
+    axes.set_xticks(np.arange(choices), [f"{name}\n({int(n):,} videos)" for name, n in zip(names, totals, strict=True)])
+    axes.set_ylim(0, 1.02)
+    _frame(axes, "place of the right sentence", "accuracy, with 95 % interval")
+    axes.legend(frameon=False, labelcolor=INK)
+    return figure
+
+
+def draw_confusion(chosen: np.ndarray, right: np.ndarray, names: Sequence[str]) -> "Figure":
+    """Draw which name was given to videos of which.
+
+    Args:
+        chosen: int (N,), places in `names`.
+        right: int (N,).
+        names: of the classes.
+
+    Returns:
+        The picture; each row adds to 1.
+    """
+    from matplotlib.figure import Figure
+
+    count = len(names)
+    table = np.zeros((count, count))
+    np.add.at(table, (right, chosen), 1)
+    figure = Figure(figsize=(10, 9.4), facecolor="white")
+    axes = figure.add_axes((0.16, 0.15, 0.74, 0.787))
+    write_title(figure, f"What was said of {len(right):,} videos, accuracy {float((chosen == right).mean()):.3f}", 0.3)
+    _draw_shares(figure, axes, table, written=count <= 12)
+    _frame(axes, "said", "shown", grid=False)
+    _name(axes, names)
+    return figure
+
+
+def draw_moments_marked(best: Sequence[tuple[int, int]], truth: Sequence[tuple[int, int]]) -> "Figure":
+    """Draw which moments models and annotators choose.
+
+    Args:
+        best: (first piece, last piece) of the best moment of each sentence.
+        truth: of all that annotators marked.
+
+    Returns:
+        The picture: two triangles of the 21 moments.
+    """
+    from matplotlib.figure import Figure
+
+    from mmpt.evaluators.moments import MOMENTS, PIECE, PIECES
+
+    figure = Figure(figsize=(11, 4.9), facecolor="white")
+    write_title(figure, "Which moments are chosen, by their first and last piece of five seconds", 0.75)
+    for number, (name, moments) in enumerate({"annotators": truth, "model": best}.items()):
+        table = np.zeros((PIECES, PIECES))
+        for first, last in moments:
+            table[first, last] += 1
+        axes = figure.add_axes((0.07 + 0.48 * number, 0.13, 0.36, 0.7))
+        shares = np.where(np.triu(np.ones_like(table)) > 0, table / max(1, len(moments)), np.nan)
+        image = axes.imshow(shares, cmap=MAP, vmin=0)
+        for first, last in MOMENTS:
+            _write_share(axes, first, last, float(shares[first, last]), image.get_clim()[1])
+        axes.set_title(f"{name}: {len(moments):,} moments", size=11, color=INK)
+        _frame(axes, "last second", "first second", grid=False)
+        axes.set_xticks(range(PIECES), [str((piece + 1) * PIECE) for piece in range(PIECES)])
+        axes.set_yticks(range(PIECES), [str(piece * PIECE) for piece in range(PIECES)])
+    return figure
+
+
+def _draw_shares(figure: "Figure", axes: "Axes", table: np.ndarray, *, written: bool = True) -> None:
+    totals = table.sum(axis=1, keepdims=True)
+    shares = np.divide(table, totals, out=np.zeros_like(table), where=totals > 0)
+    image = axes.imshow(shares, cmap=MAP, vmin=0, vmax=max(float(shares.max()), 1e-9), interpolation="nearest")
+    bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03)
+    bar.set_label("part of the row", color=INK)
+    bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue] - matplotlib's stubs
+    if written:
+        for row, column in np.ndindex(table.shape):
+            _write_share(axes, row, column, float(shares[row, column]), image.get_clim()[1])
+
+
+def _write_share(axes: "Axes", row: int, column: int, share: float, most: float) -> None:
+    light = share > 0.6 * most  # the map ends in yellow
+    axes.text(column, row, f"{share:.2f}", ha="center", va="center", size=9, color=INK if light else "white")
+
+
+def _bounds(candidates: int) -> np.ndarray:
+    """First ranks of bars, and the one behind the last rank."""
+    if candidates <= SINGLE:
+        return np.arange(1, candidates + 2)
+    return np.array([bound for bound in BOUNDS if bound <= candidates] + [candidates + 1])
+
+
+def _bar_names(bounds: np.ndarray, candidates: int) -> list[str]:
+    ends = [*(bound - 1 for bound in bounds[1:])]
+    return [
+        f"{first:,}" if first == last else f"{first:,}\N{EN DASH}{last:,}"
+        for first, last in zip(bounds[:-1], ends, strict=True)
+    ]
+
+
+def _plain(ranks: np.ndarray) -> str:
+    return f"{np.median(ranks):.1f}".removesuffix(".0")
+
+
+def _wilson(hits: np.ndarray, totals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """95 % intervals of shares, sensible for few examples too (Wilson, 1927)."""
+    count = np.maximum(totals, 1)
+    share = hits / count
+    middle = (share + Z**2 / (2 * count)) / (1 + Z**2 / count)
+    half = Z * np.sqrt(share * (1 - share) / count + Z**2 / (4 * count**2)) / (1 + Z**2 / count)
+    return middle - half, middle + half
+
+
+def _frame(axes: "Axes", across: str, up: str, *, grid: bool = True) -> None:
+    axes.set_xlabel(across, color=INK)
+    axes.set_ylabel(up, color=INK)
+    axes.tick_params(colors=INK, length=3)
+    hide_frame(axes)
+    if grid:
+        axes.grid(axis="y", color=FAINT, linewidth=0.7)
+        axes.set_axisbelow(True)
+
+
+def _name(axes: "Axes", names: Sequence[str]) -> None:
+    """Name rows and columns, where there are few enough."""
+    if not names or len(names) > SMALL:
+        return
+    size = 8 if len(names) <= NAMED else 6
+    short = [name if len(name) <= 18 else f"{name[:17]}\N{HORIZONTAL ELLIPSIS}" for name in names]
+    turned = 0 if max(map(len, short)) <= 2 else 90
+    axes.set_xticks(range(len(names)), short, size=size, rotation=turned)
+    axes.set_yticks(range(len(names)), short, size=size)
+    for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+        label.set_parse_math(False)
