@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mmpt.cli.evaluation_plots import Pictures
     from mmpt.config import RunConfig
     from mmpt.evaluators.cards import Card
     from mmpt.evaluators.predicting import Row
@@ -14,6 +15,7 @@ EXAMPLES = """examples:
   mmpt evaluate projects/retri/videoclip/test_youcook_zs.yaml
   mmpt evaluate projects/mtm/vlm/test_vtt.yaml protocol=paper
   mmpt evaluate projects/mtm/vlm/test_coin.yaml --all-checkpoints
+  mmpt evaluate projects/mtm/vlm/test_coin.yaml --plot --videos my_videos
   mmpt evaluate projects/mtm/vlm/test_coin.yaml --check
 
 Writes card.json, card.md and predictions.jsonl below eval.save_path. Give the
@@ -23,7 +25,7 @@ same command again after any stop: what is answered is not asked again.
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    from mmpt.cli import preparing
+    from mmpt.cli import evaluation_plots, preparing
 
     parser.epilog = EXAMPLES
     preparing.configure(parser)
@@ -32,6 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights (fairseq.common_eval.path)")
     which.add_argument("--all-checkpoints", action="store_true", help="evaluate each checkpoint of the run")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or mps (%(default)s)")
+    evaluation_plots.configure(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,6 +43,9 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0; 1 when some of many checkpoints could not be evaluated.
     """
+    from mmpt.cli.evaluation_plots import read_arguments
+
+    pictures = read_arguments(args)
     paths = _checkpoints(args)
     if paths:  # the file's own checkpoint need not be there when others are evaluated
         args.overrides = [*args.overrides, f"fairseq.common_eval.path={json.dumps(str(paths[0].absolute()))}"]
@@ -54,8 +60,8 @@ def run(args: argparse.Namespace) -> int:
     if folder is None:
         raise ValueError(f"{config.source} does not say where results go; set eval.save_path, or give --out FOLDER")
     if args.all_checkpoints:
-        return _sweep(config, paths, folder, args.device)
-    _show(_evaluate(config, None, folder, args.device), config.task.protocol)
+        return _sweep(config, paths, folder, args.device, pictures)
+    _show(_evaluate(config, None, folder, args.device, pictures), config.task.protocol)
     out.print(f"written: {folder}/card.json, card.md, predictions.jsonl", soft_wrap=True)
     return 0
 
@@ -81,7 +87,7 @@ def _check(args: argparse.Namespace) -> int:
     return 0
 
 
-def _sweep(config: "RunConfig", paths: list[Path], folder: Path, device: str) -> int:
+def _sweep(config: "RunConfig", paths: list[Path], folder: Path, device: str, pictures: "Pictures | None") -> int:
     """Evaluate checkpoint after checkpoint; one that cannot be read does not stop the others."""
     from mmpt.cli.console import err
     from mmpt.utils.content import remembered_hash
@@ -92,7 +98,8 @@ def _sweep(config: "RunConfig", paths: list[Path], folder: Path, device: str) ->
     for path in paths:
         try:
             first = same.setdefault(remembered_hash(path), path)
-            cards[path] = cards[first] if first in cards else _evaluate(config, path, folder / path.stem, device)
+            place = folder / path.stem
+            cards[path] = cards[first] if first in cards else _evaluate(config, path, place, device, pictures)
         except (ValueError, OSError) as error:
             failed.append(error)
             err.print(f"{path} could not be evaluated: {error}", soft_wrap=True)
@@ -102,8 +109,11 @@ def _sweep(config: "RunConfig", paths: list[Path], folder: Path, device: str) ->
     return 1 if failed else 0
 
 
-def _evaluate(config: "RunConfig", checkpoint: Path | None, folder: Path, device: str) -> "Card":
+def _evaluate(
+    config: "RunConfig", checkpoint: Path | None, folder: Path, device: str, pictures: "Pictures | None"
+) -> "Card":
     from mmpt.cli.console import quiet_transformers
+    from mmpt.cli.evaluation_plots import draw
     from mmpt.cli.progress import count_bar
     from mmpt.evaluators.cards import write_card
     from mmpt.evaluators.running import evaluate, prepare
@@ -113,17 +123,21 @@ def _evaluate(config: "RunConfig", checkpoint: Path | None, folder: Path, device
     with count_bar(f"asking {evaluation.checkpoint.name}", len(evaluation.dataset)) as advance:
         card, rows = evaluate(evaluation, folder=folder, on_progress=lambda done, _: advance(done))
     write_card(card, folder)
-    _write_answers(folder / "predictions.jsonl", rows)
+    _write_answers(folder / "predictions.jsonl", rows, card)
+    if pictures is not None:
+        draw(evaluation, rows, folder, pictures)
     return card
 
 
-def _write_answers(path: Path, rows: "list[Row]") -> None:
-    """What can be read of the answers, a line for each item."""
+def _write_answers(path: Path, rows: "list[Row]", card: "Card") -> None:
+    """What can be read of the answers, a line for each item; with what each adds to the measures."""
     from mmpt.utils.files import atomic_path
 
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
-        for row in rows:
+        for number, row in enumerate(rows):
             told = {key: _readable(value) for key, value in row.items()}
+            if len(card.examples) == len(rows):
+                told["measures"] = {name: parts[number] for name, parts in card.parts.items()}
             plain = {key: value for key, value in told.items() if value is not None}
             file.write(json.dumps(plain, ensure_ascii=False) + "\n")
 
@@ -148,22 +162,26 @@ def _show(card: "Card", protocol: str) -> None:
     from mmpt.evaluators.cards import number
 
     other = "paper" if protocol == "fixed" else "fixed"
-    table = Table("measure", box=box.SIMPLE_HEAD)
+    names = [*card.results[protocol], *(name for name in card.results[other] if name not in card.results[protocol])]
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("measure", min_width=max(map(len, names)))
     for name in (protocol, "95 %", other, *card.baselines):
         table.add_column(name, justify="right")
-    names = [*card.results[protocol], *(name for name in card.results[other] if name not in card.results[protocol])]
     for name in names:
         first, second = card.results[protocol].get(name, {}), card.results[other].get(name, {})
         interval = f"{number(first.get('low'))}\N{EN DASH}{number(first.get('high'))}" if first else ""
         baselines = [number(values.get(name)) for values in card.baselines.values()]
         table.add_row(name, number(first.get("value")), interval, number(second.get("value")), *baselines)
-    out.print(Text(legible(card.title)), soft_wrap=True)
-    out.print(table)
     told: dict[str, Any] = dict(card.protocol)
+    out.print(Text(legible(card.title)), soft_wrap=True)
+    out.print(Text(legible(told["task"])))
+    out.print(table)
     out.print(
         f"{told['items']:,} items of {told['videos']:,} videos, {len(told['missing']):,} videos missing; "
         f"window {told['window']}, stride {told['stride']}; {card.wall_seconds:.0f} s"
     )
+    if told["missing"]:
+        out.print("With videos missing, the numbers cannot be compared with those of the whole data set.")
 
 
 def _show_sweep(cards: "dict[Path, Card]", protocol: str) -> None:
