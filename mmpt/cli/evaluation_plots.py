@@ -27,6 +27,7 @@ Entry = TypeVar("Entry")
 VIDEOS = 8  # drawn over time unless another number is asked for
 THUMBNAILS, SIDE = 10, 160  # of a video, and their side in pixels
 MOMENT_THUMBNAILS = 12
+WHITE = 255
 PLAIN = re.compile(r"[^\w.-]+")  # letters of a video's id that a file's name goes without
 NAME_LENGTH = 80
 
@@ -152,16 +153,21 @@ class Strips:
         return self._find(video) is not None
 
     def take(self, video: str, seconds: float, count: int = THUMBNAILS) -> "list[np.ndarray]":
-        """Take thumbnails of a video's first seconds; none where there is no file, or it cannot be read."""
+        """Take thumbnails of a video's first seconds, white ones behind its end; none where no file can be read."""
+        import numpy as np
+
         from mmpt.cli.console import err, legible
         from mmpt.cli.plots import thumbnails
         from mmpt.video.errors import VideoError
+        from mmpt.video.reader import probe
 
         path = self._find(video)
         if path is None:
             return []
         try:
-            return [frame for _, frame in thumbnails(path, count, SIDE, seconds=seconds)]
+            end = probe(path).duration or float("inf")
+            taken = thumbnails(path, count, SIDE, seconds=seconds)
+            return [frame if second < end else np.full_like(frame, WHITE) for second, frame in taken]
         except (VideoError, OSError) as error:
             err.print(f"no thumbnails of {legible(path)}: {legible(error)}", soft_wrap=True)
             return []
@@ -255,7 +261,7 @@ def _of_labels(answers: "Sequence[LabelledVideo]", meta: Any, strips: Strips, co
     most = sorted(answers, key=lambda entry: -len(segments(entry.true)))
     for entry in strips.choose(most, count, lambda entry: entry.video):
         right = float((entry.found == entry.true).mean()) if len(entry.true) else float("nan")
-        title = f"{entry.video}: right in {right:.0%} of {len(entry.true):,} seconds"
+        title = f"{entry.video}: right in {100 * right:.0f} % of {len(entry.true):,} seconds"
         strip = strips.take(entry.video, len(entry.true))
         yield _file_name(entry.video), draw_labels(entry.true, entry.found, names, title, strip)
 

@@ -1,6 +1,7 @@
 """Pictures of rankings and choices: ranks, similarities, confusions."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ from mmpt.cli.plots import COLOURS, FAINT, INK, hide_frame, write_title
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 MATRIX = 500  # texts and videos that a similarity matrix shows; of more, so many are taken at equal distances
 NAMED = 25  # rows and columns that are named one by one
@@ -25,7 +27,7 @@ def draw_ranks(ranks: np.ndarray, candidates: int, what: str, *, chance: bool) -
     """Draw how often the right one has which rank, and which part is found among the first so many.
 
     Args:
-        ranks: float (N,), 1 for the best; a mean rank where some are tied.
+        ranks: float (N,), 1 for the best; a mean rank where some are tied; above `candidates` where there is none.
         candidates: how many are ranked.
         what: what has a rank, for the title.
         chance: whether to show what random orders would give.
@@ -34,24 +36,34 @@ def draw_ranks(ranks: np.ndarray, candidates: int, what: str, *, chance: bool) -
         The picture.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(11, 4.2), facecolor="white")
-    left, right = figure.add_axes((0.068, 0.2, 0.42, 0.62)), figure.add_axes((0.56, 0.2, 0.42, 0.62))
+    left, right = figure.add_axes((0.068, 0.25, 0.42, 0.61)), figure.add_axes((0.56, 0.25, 0.42, 0.61))
     write_title(figure, f"{what}: {len(ranks):,} texts, {candidates:,} candidates, median {_plain(ranks)}", 0.75)
     bounds = _bounds(candidates)
-    counts = np.histogram(np.minimum(ranks, candidates + 1), [*bounds[:-1], bounds[-1]])[0]
+    places = np.searchsorted(bounds, ranks, side="right") - 1  # the last one is for those without a rank
+    unranked = int((places == len(bounds) - 1).sum())
+    counts = np.bincount(places, minlength=len(bounds))[: len(bounds) if unranked else -1]
     left.bar(np.arange(len(counts)), counts, width=0.85, color=BLUE, label="model")
     if chance:
-        expected = np.diff(np.minimum(bounds, candidates + 1)) / candidates * len(ranks)
-        places = np.arange(len(counts))
+        expected = np.diff(bounds) / candidates * len(ranks)
+        places = np.arange(len(expected))
         left.hlines(expected, places - 0.425, places + 0.425, color=ORANGE, linewidth=2.5, label="random order")
-    left.set_xticks(np.arange(len(counts)), _bar_names(bounds, candidates), rotation=45 if len(counts) > 9 else 0)
+    left.set_xticks(np.arange(len(counts)), [*_bar_names(bounds), *(["none"] if unranked else [])])
+    left.yaxis.set_major_locator(MaxNLocator(integer=True))
+    if candidates > SINGLE:
+        left.tick_params(axis="x", rotation=45)
+        for label in left.get_xticklabels():
+            label.set(ha="right", rotation_mode="anchor")
     _frame(left, "rank", "texts")
     _draw_recall(right, ranks, candidates, chance)
     return figure
 
 
 def _draw_recall(axes: "Axes", ranks: np.ndarray, candidates: int, chance: bool) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     cuts = np.arange(1, candidates + 1)
     share = np.searchsorted(np.sort(ranks), cuts, side="right") / max(1, len(ranks))
     axes.plot(cuts, share, color=BLUE, linewidth=2, drawstyle="steps-post", label="model")
@@ -62,6 +74,7 @@ def _draw_recall(axes: "Axes", ranks: np.ndarray, candidates: int, chance: bool)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     else:
         axes.set_xlim(0.5, candidates + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(0, 1.02)
     _frame(axes, "among the first k", "part of the texts (recall at k)")
     axes.legend(frameon=False, loc="upper left" if chance else "lower right", labelcolor=INK)
@@ -84,15 +97,13 @@ def draw_similarity(texts: np.ndarray, videos: np.ndarray, ids: Sequence[str]) -
     taken = np.linspace(0, count - 1, min(count, MATRIX)).round().astype(int)
     scores = texts[taken].astype(np.float64) @ videos[taken].astype(np.float64).T
     figure = Figure(figsize=(7.6, 7), facecolor="white")
-    axes = figure.add_axes((0.16, 0.14, 0.68, 0.738))
-    image = axes.imshow(scores, cmap=MAP, interpolation="nearest", aspect="equal")
+    axes, beside = _square(figure, left=1.35, bottom=1.3, side=5.1)
+    image = axes.imshow(scores, cmap=MAP, interpolation="nearest")
     part = f"{len(taken):,} of {count:,} pairs" if len(taken) < count else f"{count:,} pairs"
-    write_title(figure, f"Similarity of texts and videos: {part}", 0.45)
+    write_title(figure, f"Similarity of texts and videos: {part}", 0.3)
     _frame(axes, "video", "text (that of the video on the diagonal)", grid=False)
     _name(axes, [str(ids[place]) for place in taken.tolist()] if ids else [])
-    bar = figure.colorbar(image, cax=figure.add_axes((0.865, 0.14, 0.025, 0.738)))
-    bar.set_label("dot product", color=INK)
-    bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue] - matplotlib's stubs
+    _explain(figure, image, beside, "dot product")
     return figure
 
 
@@ -112,11 +123,12 @@ def draw_choices(chosen: np.ndarray, right: np.ndarray, choices: int) -> "Figure
     table = np.zeros((choices, choices))
     np.add.at(table, (right, chosen), 1)
     names = [str(place) for place in range(1, choices + 1)]
-    figure = Figure(figsize=(11, 4.6), facecolor="white")
+    figure = Figure(figsize=(11, 4.5), facecolor="white")
     accuracy = float((chosen == right).mean())
     write_title(figure, f"Choice among {choices} sentences: {len(chosen):,} videos, accuracy {accuracy:.3f}", 0.75)
-    left, axes = figure.add_axes((0.068, 0.16, 0.3, 0.7)), figure.add_axes((0.53, 0.16, 0.45, 0.7))
-    _draw_shares(figure, left, table)
+    left, beside = _square(figure, left=0.75, bottom=0.72, side=3.2)
+    axes = figure.add_axes((0.53, 0.16, 0.45, 0.711))
+    _draw_shares(figure, left, beside, table)
     _frame(left, "chosen place", "place of the right sentence", grid=False)
     _name(left, names)
     totals = table.sum(axis=1)
@@ -126,7 +138,7 @@ def draw_choices(chosen: np.ndarray, right: np.ndarray, choices: int) -> "Figure
     errors = np.array([value - low, high - value]).clip(0)
     axes.errorbar(np.arange(choices), value, errors, fmt="none", ecolor=INK, capsize=4)
     axes.axhline(1 / choices, color=ORANGE, linestyle="--", linewidth=2, label="chance")
-    axes.set_xticks(np.arange(choices), [f"{name}\n({int(n):,} videos)" for name, n in zip(names, totals, strict=True)])
+    axes.set_xticks(np.arange(choices), [f"{name}\nn = {int(n):,}" for name, n in zip(names, totals, strict=True)])
     axes.set_ylim(0, 1.02)
     _frame(axes, "place of the right sentence", "accuracy, with 95 % interval")
     axes.legend(frameon=False, labelcolor=INK)
@@ -150,9 +162,9 @@ def draw_confusion(chosen: np.ndarray, right: np.ndarray, names: Sequence[str]) 
     table = np.zeros((count, count))
     np.add.at(table, (right, chosen), 1)
     figure = Figure(figsize=(10, 9.4), facecolor="white")
-    axes = figure.add_axes((0.16, 0.15, 0.74, 0.787))
+    axes, beside = _square(figure, left=1.5, bottom=1.45, side=7.4)
     write_title(figure, f"What was said of {len(right):,} videos, accuracy {float((chosen == right).mean()):.3f}", 0.3)
-    _draw_shares(figure, axes, table, written=count <= 12)
+    _draw_shares(figure, axes, beside, table, written=count <= 12)
     _frame(axes, "said", "shown", grid=False)
     _name(axes, names)
     return figure
@@ -174,36 +186,60 @@ def draw_moments_marked(best: Sequence[tuple[int, int]], truth: Sequence[tuple[i
 
     figure = Figure(figsize=(11, 4.9), facecolor="white")
     write_title(figure, "Which moments are chosen, by their first and last piece of five seconds", 0.75)
-    for number, (name, moments) in enumerate({"annotators": truth, "model": best}.items()):
-        table = np.zeros((PIECES, PIECES))
-        for first, last in moments:
-            table[first, last] += 1
-        axes = figure.add_axes((0.07 + 0.48 * number, 0.13, 0.36, 0.7))
-        shares = np.where(np.triu(np.ones_like(table)) > 0, table / max(1, len(moments)), np.nan)
-        image = axes.imshow(shares, cmap=MAP, vmin=0)
+    chosen = {"annotators": truth, "model": best}
+    tables = {name: _counted(moments, PIECES) / max(1, len(moments)) for name, moments in chosen.items()}
+    most = max(float(table.max()) for table in tables.values())
+    for number, (name, table) in enumerate(tables.items()):
+        axes = figure.add_axes((0.07 + 0.5 * number, 0.13, 0.36, 0.7))
+        shares = np.where(np.triu(np.ones_like(table)) > 0, table, np.nan)
+        axes.imshow(shares, cmap=MAP, vmin=0, vmax=most)
         for first, last in MOMENTS:
-            _write_share(axes, first, last, float(shares[first, last]), image.get_clim()[1])
-        axes.set_title(f"{name}: {len(moments):,} moments", size=11, color=INK)
+            _write_share(axes, first, last, float(shares[first, last]), most)
+        axes.set_title(f"{name}: {len(chosen[name]):,} moments", size=11, color=INK)
         _frame(axes, "last second", "first second", grid=False)
         axes.set_xticks(range(PIECES), [str((piece + 1) * PIECE) for piece in range(PIECES)])
         axes.set_yticks(range(PIECES), [str(piece * PIECE) for piece in range(PIECES)])
     return figure
 
 
-def _draw_shares(figure: "Figure", axes: "Axes", table: np.ndarray, *, written: bool = True) -> None:
+def _counted(moments: Sequence[tuple[int, int]], pieces: int) -> np.ndarray:
+    table = np.zeros((pieces, pieces))
+    for first, last in moments:
+        table[first, last] += 1
+    return table
+
+
+def _square(figure: "Figure", *, left: float, bottom: float, side: float) -> tuple["Axes", "Axes"]:
+    """Make room for a matrix, and for the bar that explains its colours; lengths in inches."""
+    wide, high = figure.get_size_inches()
+    axes = figure.add_axes((left / wide, bottom / high, side / wide, side / high))
+    return axes, figure.add_axes(((left + side + 0.15) / wide, bottom / high, 0.16 / wide, side / high))
+
+
+def _explain(figure: "Figure", image: "AxesImage", beside: "Axes", meaning: str) -> None:
+    bar = figure.colorbar(image, cax=beside)
+    bar.set_label(meaning, color=INK)
+    hide_frame(beside)
+
+
+def _draw_shares(figure: "Figure", axes: "Axes", beside: "Axes", table: np.ndarray, *, written: bool = True) -> None:
     totals = table.sum(axis=1, keepdims=True)
-    shares = np.divide(table, totals, out=np.zeros_like(table), where=totals > 0)
-    image = axes.imshow(shares, cmap=MAP, vmin=0, vmax=max(float(shares.max()), 1e-9), interpolation="nearest")
-    bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03)
-    bar.set_label("part of the row", color=INK)
-    bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue] - matplotlib's stubs
+    shares = np.divide(table, totals, out=np.full_like(table, np.nan), where=totals > 0)  # white without an example
+    most = max(float(np.nanmax(shares)), 1e-9)
+    image = axes.imshow(shares, cmap=MAP, vmin=0, vmax=most, interpolation="nearest")
+    _explain(figure, image, beside, "part of the row")
     if written:
         for row, column in np.ndindex(table.shape):
-            _write_share(axes, row, column, float(shares[row, column]), image.get_clim()[1])
+            _write_share(axes, row, column, float(shares[row, column]), most)
 
 
 def _write_share(axes: "Axes", row: int, column: int, share: float, most: float) -> None:
-    light = share > 0.6 * most  # the map ends in yellow
+    from matplotlib import colormaps
+
+    if np.isnan(share):
+        return
+    red, green, blue, _ = colormaps[MAP](share / most)
+    light = 0.299 * red + 0.587 * green + 0.114 * blue > 0.5
     axes.text(column, row, f"{share:.2f}", ha="center", va="center", size=9, color=INK if light else "white")
 
 
@@ -214,11 +250,10 @@ def _bounds(candidates: int) -> np.ndarray:
     return np.array([bound for bound in BOUNDS if bound <= candidates] + [candidates + 1])
 
 
-def _bar_names(bounds: np.ndarray, candidates: int) -> list[str]:
-    ends = [*(bound - 1 for bound in bounds[1:])]
+def _bar_names(bounds: np.ndarray) -> list[str]:
     return [
-        f"{first:,}" if first == last else f"{first:,}\N{EN DASH}{last:,}"
-        for first, last in zip(bounds[:-1], ends, strict=True)
+        f"{first:,}" if first == behind - 1 else f"{first:,}\N{EN DASH}{behind - 1:,}"
+        for first, behind in pairwise(bounds)
     ]
 
 

@@ -140,7 +140,11 @@ def draw_steps(
     height = TITLE + legend + STEP * steps + GAP + strip + AXIS
     figure = Figure(figsize=(WIDTH, height), facecolor="white")
     write_title(figure, title, MARGIN)
-    dots = {"inside": ("o", RIGHT_DOT), "outside": ("X", WRONG_DOT)}
+    dots = {
+        "inside": ("o", RIGHT_DOT),
+        "outside": ("X", WRONG_DOT),
+        "of a step that does not happen": ("X", OTHER),
+    }
     entries = [(Patch(facecolor=TRUTH), "truth")]
     entries += [
         (
@@ -149,7 +153,7 @@ def draw_steps(
         )
         for name, (mark, colour) in dots.items()
     ]
-    _legend(figure, entries, MARGIN, columns=3)
+    _legend(figure, entries, MARGIN, columns=4)
     inner = WIDTH - BESIDE - RIGHT
     box = (BESIDE / WIDTH, (AXIS + strip + GAP) / height, inner / WIDTH, STEP * steps / height)
     axes = figure.add_axes(box)
@@ -157,7 +161,8 @@ def draw_steps(
         for begin, end in _runs(true[:, step]):
             axes.barh(step, end - begin, left=begin, height=0.72, color=TRUTH)
         for second in np.flatnonzero(found[:, step]):
-            mark, colour = dots["inside" if true[second, step] else "outside"]
+            kinds = list(dots.values())
+            mark, colour = kinds[0 if true[second, step] else 1 if true[:, step].any() else 2]
             axes.plot(second + 0.5, step, mark, color=colour, markersize=10, markeredgecolor="white", clip_on=False)
     wrapped = ["\n".join(textwrap.wrap(_short(name, 2 * NAME_LENGTH), NAME_LENGTH)[:2]) for name in names]
     axes.set_yticks(range(steps), wrapped, size=8.5)
