@@ -91,6 +91,7 @@ def prepare(run: RunConfig, *, checkpoint: Path | None = None, device: str | tor
     dataset = build_dataset(run.dataset, seed=run.optim.seed)
     model = build_on_meta(build_config(run))
     _check_features(run, dataset, model)
+    _check_words(run, dataset, model)
     load_original(model, weights)
     model.eval().to(check_device(device))  # pyright: ignore[reportArgumentType] - transformers' stubs
     predictor.prepare(model, dataset)
@@ -169,6 +170,15 @@ def _make_predictor(run: RunConfig, name: str) -> Predictor:
     if run.task.gen_param and made.__init__ is object.__init__:
         raise ValueError(f"{run.source} has gen_param, and {name} takes none; it is for NLGPredictor, captioning")
     return made(**(run.task.gen_param or {}))
+
+
+def _check_words(run: RunConfig, dataset: MMDataset, model: MMPTPreTrainedModel) -> None:
+    words, known = len(dataset.aligner.tokenizer), model.config.bert_config.vocab_size
+    if words > known:
+        raise ValueError(
+            f"the vocabulary of {run.dataset.bert_name} has {words:,} words, and the model has {known:,}; set "
+            "dataset.bert_name to the BERT that the model was trained with"
+        )
 
 
 def _check_features(run: RunConfig, dataset: MMDataset, model: MMPTPreTrainedModel) -> None:

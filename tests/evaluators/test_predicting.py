@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 
 def rows() -> list[dict[str, Any]]:
     return [
-        {"id": "café 1-2", "found": np.arange(3), "score": np.float32([[0.1, np.inf]])},
+        {"id": "café 1-2", "found": np.arange(3), "score": np.array([[0.1, np.inf]], np.float32)},
         {"id": "b", "found": np.zeros(0, int), "truth": [[0, 1]], "nothing": None},
     ]
 

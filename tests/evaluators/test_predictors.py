@@ -16,11 +16,12 @@ from mmpt.evaluators.moments import rank_moments
 from mmpt.evaluators.predicting import read_rows
 from mmpt.evaluators.running import Evaluation, prepare
 from mmpt.models.heads import LocalisationModel, SegmentationModel
+from mmpt.processors.base import cached_tokenizer
 from mmpt.processors.ds import cut_windows
 from mmpt.video.windows import merge
 from tests.evaluators import worlds
 
-CLOSE: dict[str, float] = {"rtol": 1e-5, "atol": 1e-5}
+CLOSE: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-5}
 SHARED_TOWER = (
     *("model.model_cls=MMFusionShare", "model.mm_encoder_cls=MMBertForEncoder", "model.text_encoder_cls=null"),
     *("model.video_encoder_cls=null", "model.num_hidden_video_layers=null"),
@@ -32,6 +33,7 @@ VIDEOCLIP, VLM = "projects/retri/videoclip/test_{}.yaml", "projects/mtm/vlm/test
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MMPT_CACHE", str(tmp_path / "cache"))
+    cached_tokenizer.cache_clear()  # each world has its own bert-base-uncased
     return worlds.make_world(tmp_path)
 
 

@@ -28,6 +28,7 @@ COIN = "projects/retri/videoclip/test_coin_zs.yaml"
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MMPT_CACHE", str(tmp_path / "cache"))
+    cached_tokenizer.cache_clear()  # each world has its own bert-base-uncased
     return worlds.make_world(tmp_path)
 
 
@@ -179,6 +180,14 @@ def test_so_it_is_for_other_tasks(world: Path, capsys: pytest.CaptureFixture[str
     mixing = ("model.model_cls=MMFusionJoint", "model.mm_encoder_cls=MMBertForJoint", "dataset.num_iso_layer=null")
     worlds.make_checkpoint(path, *mixing)
     assert "mixes video and text" in refused(capsys, path, *mixing)
+
+
+def test_a_vocabulary_that_the_model_does_not_have(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    worlds.make_msrvtt()
+    with (worlds.BERT / "vocab.txt").open("a") as file:
+        file.write("more\nwords\n")
+    cached_tokenizer.cache_clear()
+    assert "has 122 words, and the model has 120" in refused(capsys, RETRIEVAL)
 
 
 def test_labels_that_the_model_does_not_have(world: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -63,13 +63,15 @@ def make_checkpoint(yaml: str, *overrides: str, seed: int = 0, name: str | None 
     return path
 
 
-def make_features(folder: str, videos: Iterable[str], *, width: int = WIDTH, seed: int = 0) -> list[str]:
-    """Write random features of unit length, 3 to 44 seconds of each video."""
+def make_features(
+    folder: str, videos: Iterable[str], *, width: int = WIDTH, seconds: tuple[int, int] = (3, 44), seed: int = 0
+) -> list[str]:
+    """Write random features of unit length, so many seconds of each video; its names, each once."""
     rng = np.random.default_rng(seed)
     Path(folder).mkdir(parents=True, exist_ok=True)
     names = list(dict.fromkeys(videos))
     for name in names:
-        vectors = rng.normal(size=(int(rng.integers(3, 45)), width))
+        vectors = rng.normal(size=(int(rng.integers(seconds[0], seconds[1] + 1)), width))
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         np.save(Path(folder) / f"{name}.npy", vectors.astype(np.float16))
     return names
@@ -129,7 +131,7 @@ def listed(path: str, column: str = "video_id") -> list[str]:
     """The videos of an annotation file, each once."""
     with open(path, encoding="utf-8") as file:
         rows = json.load(file) if path.endswith(".json") else list(csv.DictReader(file))
-    return list(dict.fromkeys(row["video" if path.endswith(".json") else column] for row in rows))
+    return list(dict.fromkeys(row[column] for row in rows))
 
 
 def _write(path: str, text: str) -> None:
