@@ -30,12 +30,50 @@ _SPELLINGS = (
     (re.compile("\N{CENT SIGN}"), " cents "),
 )
 _SHORTENED = (
-    *("mr", "mrs", "ms", "dr", "prof", "st", "jr", "sr", "sgt", "capt", "col", "gen", "gov", "lt", "rev", "sen", "rep"),
+    *("mr", "mrs", "ms", "mme", "messrs", "dr", "drs", "prof", "st", "ste", "jr", "sr", "esq", "hon", "rev", "ph\\.d"),
+    *(
+        "sgt",
+        "capt",
+        "col",
+        "gen",
+        "maj",
+        "lt",
+        "pvt",
+        "cmdr",
+        "adm",
+        "gov",
+        "pres",
+        "sen",
+        "sens",
+        "rep",
+        "reps",
+        "atty",
+    ),
     *("jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec"),
-    *("mon", "tue", "tues", "wed", "thu", "thurs", "fri", "sat"),
-    *("etc", "vs", "inc", "co", "corp", "ltd", "dept", "univ", "est", "tel", "ave", "blvd", "rd", "mt", "ft", "sq"),
-    *("fig", "figs", "pp", "ph\\.d"),
+    *("mon", "tue", "tues", "wed", "thu", "thurs", "fri"),
+    *("etc", "vs", "al", "cf", "est", "tel", "ext", "sq", "ft", "mt", "rd", "ave", "blvd", "bldg", "intl", "natl"),
+    *("inc", "co", "cos", "corp", "ltd", "bros", "assn", "mfg", "dept", "univ", "alex", "wm", "jos", "atty"),
+    *(
+        "ala",
+        "ariz",
+        "calif",
+        "colo",
+        "conn",
+        "fla",
+        "ga",
+        "ind",
+        "kan",
+        "ky",
+        "md",
+        "mich",
+        "minn",
+        "mo",
+        "neb",
+        "nev",
+    ),
+    *("nev", "okla", "penn", "tenn", "va", "vt", "wis", "wyo"),
 )
+_BEFORE_NUMBERS = ("no", "nos", "fig", "figs", "pp", "art", "ca")
 _CLITIC = "(?:s|m|d|re|ve|ll)"
 _WORD = "[^\\W_](?:[\\w+#]|[-/_](?=\\w))*"
 _TOKEN = re.compile(
@@ -44,7 +82,7 @@ _TOKEN = re.compile(
             "https?://\\S+|www\\.\\S+|[\\w.]*@[\\w.]*\\w|</?\\w+>",
             "\\d+ \\d+/\\d+",  # 1 1/2
             f"(?:{'|'.join(_SHORTENED)})\\.(?!\\w)",
-            "no\\.(?= ?\\d)",
+            f"(?:{'|'.join(_BEFORE_NUMBERS)})\\.(?= ?\\d)",
             "(?:[a-z]\\.)+(?:[a-z](?!\\w))?",  # p.m. and a.m, u.s.
             "(?:(?<!\\S)[-+])?\\d*(?:[.,:]\\d+)+(?![\\w/-])|(?<!\\S)[-+]\\d+",  # 1.5 and 1,000 and 10:30
             f"\\w+n't(?!\\w)|'n'|'(?:n|em|cause|til|tis|twas|\\d\\ds?)(?!\\w)|'{_CLITIC}(?!\\w)",

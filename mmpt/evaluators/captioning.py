@@ -1,8 +1,9 @@
 """Captioning: a sentence for each clip, measured against what people wrote (BLEU, METEOR, ROUGE-L, CIDEr)."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from mmpt.evaluators.meteor import meteor_counts, why_absent
 from mmpt.evaluators.predicting import Item, Predictor, Row, stack
 from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.models.captioning import MMFusionNLG, read_decoding
+from mmpt.processors.ds import DSNLGAligner
 from mmpt.utils.registry import register
 
 logger = logging.getLogger(__name__)
@@ -60,7 +62,7 @@ class NLGMetric(Metric):
             CIDEr's intervals leave open how rare a word is: that is counted on all references, once.
 
         Raises:
-            ValueError: a caption has no reference.
+            ValueError: there is no caption, or one has no reference.
         """
         _check(answers)
         cut = words if protocol == "fixed" else str.split
@@ -88,7 +90,7 @@ class NLGMetric(Metric):
         """
         _check(answers)
         texts = [text for truths in answers.references for text in truths]
-        frequent = max(dict.fromkeys(texts), key=texts.count, default="")
+        frequent = Counter(texts).most_common(1)[0][0]
         written: dict[str, Sequence[str]] = {"most frequent sentence": [frequent] * len(answers.references)}
         if (others := _of_other_videos(answers)) is not None:
             written["sentence of another video"] = others
@@ -109,6 +111,10 @@ class NLGPredictor(Predictor):
         ValueError: one of them is not known or out of its range.
     """
 
+    items_at_once = 32  # so that the rows of five beams fit a small machine
+    task = "captioning: a sentence for each clip, whose beginning and end are given"
+    pooling = "none: a word sees each second"
+
     def __init__(self, **gen_param: Any) -> None:
         self.decoding = read_decoding(gen_param)
         if self.decoding.num_return_sequences != 1:
@@ -123,10 +129,11 @@ class NLGPredictor(Predictor):
             raise ValueError(
                 f"{type(model).__name__} writes no captions; NLGPredictor takes model.model_cls: MMFusionNLG"
             )
-        if "ref" not in dataset[0]:
+        aligner, split = dataset.aligner, dataset.aligner.config.split
+        if not isinstance(aligner, DSNLGAligner) or split != "test":
             raise ValueError(
-                f"the items of {type(dataset.aligner).__name__} for the split {dataset.aligner.config.split!r} have no "
-                "sentence to compare with; NLGPredictor takes dataset.aligner: DSNLGAligner and dataset.split: test"
+                f"{type(aligner).__name__} gives no sentence to compare with for the split {split!r}; NLGPredictor "
+                "takes dataset.aligner: DSNLGAligner and dataset.split: test"
             )
         self.tokenizer = dataset.text.tokenizer
 
@@ -172,6 +179,19 @@ class NLGPredictor(Predictor):
         captions, videos = ([first[name][key] for name in ids] for key in ("caption", "video"))
         return CaptionAnswers(captions, list(references.values()), videos, ids)
 
+    def notes(self, rows: Sequence[Row]) -> Mapping[str, str]:
+        """Say how captions were searched for and measured; see `Predictor.notes`."""
+        default = {entry.name: entry.default for entry in fields(self.decoding)}
+        search = {key: value for key, value in vars(self.decoding).items() if value != default[key]}
+        return {
+            "search": ", ".join(f"{key} {value}" for key, value in search.items()) or "greedy",
+            "captions without words": str(sum(not row["caption"] for row in rows)),
+            "words": "cut as the COCO caption tools do; in the paper's way at spaces, as nlg-eval does",
+            "METEOR": f"left out: {reason}"
+            if (reason := why_absent())
+            else "version 1.5, English, by its own programme",
+        }
+
 
 def _named(video_id: Any) -> dict[str, str]:
     """A clip's names: its id is a video, or begins with one."""
@@ -180,6 +200,8 @@ def _named(video_id: Any) -> dict[str, str]:
 
 
 def _check(answers: CaptionAnswers) -> None:
+    if not answers.captions:
+        raise ValueError("there is no caption to measure")
     if len(answers.captions) != len(answers.references) or not all(answers.references):
         raise ValueError(
             f"{len(answers.captions)} captions have {len(answers.references)} lists of references, "

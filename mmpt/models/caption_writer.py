@@ -77,8 +77,8 @@ class CaptionWriter:
             rows: int64 (R,), for each row the one whose words it goes on from, of the same video.
         """
         if not torch.equal(rows, torch.arange(len(rows), device=rows.device)):
-            read = self.words[..., : self.count, :]
-            read.copy_(read.index_select(2, rows))
+            for read in self.words[..., : self.count, :]:  # a layer at a time, since each is copied
+                read.copy_(read.index_select(1, rows))
 
     def keep(self, videos: torch.Tensor) -> None:
         """Forget videos that are done.
