@@ -1,0 +1,18 @@
+"""Which videos train together: neighbours in the model's own space, found anew as it learns."""
+
+from mmpt.retrieval.neighbours import Neighbours, Retriever, VectorRetriever
+from mmpt.retrieval.planner import Plan, is_due, plan_clusters, plan_epoch
+from mmpt.retrieval.vectors import VectorPool, VideoVectorPool, embed_videos
+
+__all__ = [
+    "Neighbours",
+    "Plan",
+    "Retriever",
+    "VectorPool",
+    "VectorRetriever",
+    "VideoVectorPool",
+    "embed_videos",
+    "is_due",
+    "plan_clusters",
+    "plan_epoch",
+]

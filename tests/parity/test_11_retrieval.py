@@ -1,0 +1,148 @@
+"""Videos' vectors, neighbours among them, and clusters, against the recorded ones."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mmpt.config import parse_config
+from mmpt.retrieval import VectorRetriever, VideoVectorPool
+from mmpt.retrieval.clusters import draw_clusters
+from mmpt.retrieval.faiss_index import FaissRetriever
+from mmpt.utils.registry import lookup
+from mmpt.utils.seeding import generator
+from tests.parity.comparing import assert_close
+
+COVERS = "11_retrieval"
+
+
+class Case(NamedTuple):
+    folder: Path
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def told(self) -> dict[str, Any]:
+        return recorded(self.folder)["search"]["cases"][self.name]
+
+    @property
+    def centroids(self) -> torch.Tensor:
+        return tensors(self.folder)[f"{self.name}/out/centroids"]
+
+
+class Videos(NamedTuple):
+    """The videos of the recorded index: an id that is added again is left out, and its first vector stays."""
+
+    names: list[str]
+    vectors: torch.Tensor
+
+    @classmethod
+    def read(cls, folder: Path) -> "Videos":
+        first: dict[str, int] = {}
+        for row, name in enumerate(recorded(folder)["retriever_ids"]):
+            first.setdefault(name, row)
+        return cls(list(first), tensors(folder)["retriever/in/vectors"][list(first.values())])
+
+    def cells(self, centroids: torch.Tensor) -> torch.Tensor:
+        """The inverted list of each video: that of the nearest centroid."""
+        return torch.cdist(self.vectors, centroids).argmin(dim=1)
+
+    def search(self, name: str, places: int, cells: torch.Tensor) -> list[str]:
+        """Exact neighbours within the query's own inverted list; the query takes the first place."""
+        query = self.names.index(name)
+        rows = (cells == cells[query]).nonzero()[:, 0]
+        own = (rows == query).nonzero()[:, 0]
+        found = VectorRetriever().search(self.vectors[rows], own, places - 1).index[0]
+        return [name, *(self.names[rows[place]] for place in found if place >= 0)]
+
+
+def recorded(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "retrieval.json").read_text())
+
+
+def tensors(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "retrieval.safetensors")
+
+
+def list_cases(folder: Path) -> list[Case]:
+    return [Case(folder, name) for name in recorded(folder)["search"]["cases"]]
+
+
+def test_every_file_belongs_to_a_case(golden_dir: Path) -> None:
+    assert {path.name for path in (golden_dir / COVERS).iterdir()} == {"retrieval.json", "retrieval.safetensors"}
+
+
+def test_the_configuration_names_what_is_here(golden_dir: Path) -> None:
+    blocks = "\nmodel: {model_cls: MMFusionSeparate}\nloss: {loss_cls: MMContraLoss}\n"
+    run = parse_config(recorded(golden_dir / COVERS)["pool"]["config_yaml"] + blocks)
+    assert lookup("vectorpool", str(run.task.vectorpool_cls)) is VideoVectorPool
+    assert lookup("retriever", str(run.task.retriever_cls)) is VectorRetriever
+    assert run.task.num_cands == 6 and run.dataset.num_video_per_batch == 4
+
+
+def test_a_videos_vector_is_the_originals(golden_dir: Path) -> None:
+    stored = tensors(golden_dir / COVERS)
+    clips = recorded(golden_dir / COVERS)["pool"]["subsampling"]
+    vectors = VideoVectorPool()(stored["pool/in/pooled_video"], stored["pool/in/pooled_text"], clips)
+    assert_close(vectors, stored["pool/out/vectors"], "vectors")
+
+
+def test_inverted_lists_are_the_originals(case: Case) -> None:
+    videos = Videos.read(case.folder)
+    assert len(videos.names) == case.told["ntotal"]
+    cells = videos.cells(case.centroids)
+    for number, members in case.told["inverted_lists"].items():
+        assert (cells == int(number)).nonzero()[:, 0].tolist() == members
+
+
+def test_neighbours_within_a_list_are_the_originals(case: Case) -> None:
+    videos = Videos.read(case.folder)
+    cells = videos.cells(case.centroids)
+    for places, results in case.told["results_by_retri_factor"].items():
+        found = [videos.search(name, int(places), cells) for name in case.told["queries"]]
+        assert found == results, f"retri_factor {places}"
+
+
+def test_faiss_finds_the_originals_neighbours(case: Case) -> None:
+    pytest.importorskip("faiss", reason="FAISS is not installed (pip install 'mmpt[retrieval]')")
+    videos = Videos.read(case.folder)
+    retriever = FaissRetriever(
+        cells=case.told["cent"], probes=case.told["nprobe"], trained_per_cell=case.told["examples_per_cent_to_train"]
+    )
+    queries = torch.tensor([videos.names.index(name) for name in case.told["queries"]])
+    for places, results in case.told["results_by_retri_factor"].items():
+        near = retriever.search(videos.vectors, queries, int(places) - 1)
+        found = [
+            [name, *(videos.names[row] for row in rows if row >= 0)]
+            for name, rows in zip(case.told["queries"], near.index.tolist(), strict=True)
+        ]
+        assert found == results, f"retri_factor {places}"
+
+
+def test_the_originals_clusters_come_of_these_neighbours_by_its_draws(golden_dir: Path) -> None:
+    told = recorded(golden_dir / COVERS)["retri_predictor"]
+    videos = Videos.read(golden_dir / COVERS)
+    cells = videos.cells(list_cases(golden_dir / COVERS)[0].centroids)
+    draw = random.Random(1)  # what the original seeds globally
+    queries = draw.sample(videos.names, told["n_ids"] // 4)
+    assert [draw.sample(videos.search(name, 6, cells), 4) for name in queries] == told["batches"]
+
+
+def test_our_clusters_come_of_the_same_candidates(golden_dir: Path) -> None:
+    told = recorded(golden_dir / COVERS)["retri_predictor"]
+    videos = Videos.read(golden_dir / COVERS)
+    queries = np.arange(0, 59, 4)[: told["n_ids"] // 4]
+    near = VectorRetriever().search(videos.vectors, torch.from_numpy(queries), 5)
+    drawn = draw_clusters(queries, near.index.numpy(), near.distance.numpy(), size=4, videos=59, rng=generator(0))
+    assert len(drawn.videos) == len(told["batches"])
+    one_list = torch.zeros(59)  # exact: all videos are in one inverted list
+    for cluster in drawn.videos.tolist():
+        candidates = videos.search(videos.names[cluster[0]], 6, one_list)
+        assert {videos.names[row] for row in cluster} <= set(candidates) and len(set(cluster)) == 4
