@@ -12,8 +12,6 @@ NAMES: dict[str, tuple[str, ...]] = {
         *("RetrievalMetric", "QAMetric", "NLGMetric", "DiDeMoMetric", "COINActionSegmentationMetric"),
         *("CrossTaskMetric", "ActionRecognitionMetric"),
     ),
-    "vectorpool": ("VectorPool", "VideoVectorPool"),
-    "retriever": ("VectorRetriever", "VectorRetrieverDM"),
 }
 
 # Keys of a `dataset:` block that the original's data sets read, beside the fields of DatasetConfig and the `Options`

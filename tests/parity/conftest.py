@@ -26,6 +26,7 @@ COVERED = (
     "08_dedup",
     "09_metrics_predictors",
     "10_shards",
+    "11_retrieval",
     "12_config",
     "13_init_from_bert",
 )
