@@ -151,6 +151,8 @@ class TaskConfig:
         num_cands: neighbours that a cluster is drawn from.
         vectorpool_cls: registered name of what collects the videos' vectors.
         retriever_cls: registered name of what finds neighbours.
+        per_rank: let neighbours come from one process's share of the videos only, as in the original.
+        retri_clips: clips of a video that say where it lies; None for the default.
     """
 
     task: str | None = None
@@ -164,6 +166,8 @@ class TaskConfig:
     num_cands: int | None = None
     vectorpool_cls: str | None = None
     retriever_cls: str | None = None
+    per_rank: bool = False
+    retri_clips: int | None = None
 
     def __post_init__(self) -> None:
         if self.protocol not in ("fixed", "paper"):

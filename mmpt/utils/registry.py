@@ -22,6 +22,8 @@ _FOLDERS: dict[str, str] = {  # kind -> the package that defines its classes
     "loss": "mmpt.losses",
     "metric": "mmpt.evaluators",
     "predictor": "mmpt.evaluators",
+    "vectorpool": "mmpt.retrieval",
+    "retriever": "mmpt.retrieval",
     "backbone": "mmpt.video.backbones",
     "meta_processor": "mmpt.processors",
     "video_processor": "mmpt.processors",
