@@ -38,8 +38,8 @@ def draw_ranks(ranks: np.ndarray, candidates: int, what: str, *, chance: bool) -
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(11, 4.2), facecolor="white")
-    left, right = figure.add_axes((0.068, 0.25, 0.42, 0.61)), figure.add_axes((0.56, 0.25, 0.42, 0.61))
+    figure = Figure(figsize=(11, 4.5), facecolor="white")
+    left, right = figure.add_axes((0.068, 0.29, 0.42, 0.58)), figure.add_axes((0.56, 0.29, 0.42, 0.58))
     write_title(figure, f"{what}: {len(ranks):,} texts, {candidates:,} candidates, median {_plain(ranks)}", 0.75)
     bounds = _bounds(candidates)
     places = np.searchsorted(bounds, ranks, side="right") - 1  # the last one is for those without a rank
@@ -96,8 +96,8 @@ def draw_similarity(texts: np.ndarray, videos: np.ndarray, ids: Sequence[str]) -
     count = len(texts)
     taken = np.linspace(0, count - 1, min(count, MATRIX)).round().astype(int)
     scores = texts[taken].astype(np.float64) @ videos[taken].astype(np.float64).T
-    figure = Figure(figsize=(7.6, 7), facecolor="white")
-    axes, beside = _square(figure, left=1.35, bottom=1.3, side=5.1)
+    figure = Figure(figsize=(7.6, 7.4), facecolor="white")
+    axes, beside = _square(figure, left=1.5, bottom=1.7, side=5.1)
     image = axes.imshow(scores, cmap=MAP, interpolation="nearest")
     part = f"{len(taken):,} of {count:,} pairs" if len(taken) < count else f"{count:,} pairs"
     write_title(figure, f"Similarity of texts and videos: {part}", 0.3)

@@ -202,7 +202,7 @@ def draw_moments(ranked: Sequence[RankedMoments], seconds: int) -> "Figure":
         lanes = ANNOTATOR * len(entry.marked) + MOMENT
         told = f"rank {entry.rank:.3g}" if np.isfinite(entry.rank) else "not ranked"
         place = (LEFT / WIDTH, (top + lanes + strip + 0.05 + MARGIN) / height)
-        figure.text(*place, f"{_short(entry.sentence, 100)}", size=10, weight="bold", color=INK, parse_math=False)
+        figure.text(*place, _short(entry.sentence, 78), size=10, weight="bold", color=INK, parse_math=False)
         where = (1 - RIGHT / WIDTH, place[1])
         figure.text(*where, f"{_short(entry.video, 26)}, {told}", size=9, color=INK, ha="right", parse_math=False)
         if strip:

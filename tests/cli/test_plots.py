@@ -72,7 +72,7 @@ def test_texts_are_shown_as_they_are_and_long_ones_wrapped() -> None:
     assert " ".join(entry.get_text().split()) == f"{' '.join(sentence.split())} \N{EM DASH} highest at 0:01"
     assert max(map(len, entry.get_text().splitlines())) <= 100
     assert not entry.get_parse_math()
-    figure.canvas.draw()  # would fail on mathematics that is none
+    figure.draw_without_rendering()  # would fail on mathematics that is none
     title = figure.texts[0]
     assert "\N{HORIZONTAL ELLIPSIS}" in title.get_text()
     assert len(title.get_text()) < 100
@@ -81,7 +81,7 @@ def test_texts_are_shown_as_they_are_and_long_ones_wrapped() -> None:
 def test_nothing_overlaps_the_curves_however_long_the_legend() -> None:
     long = {f"{k} " + "a long sentence " * 20: np.arange(5.0) + k for k in range(6)}
     figure = _draw(long, moving(8), 5, "clip")
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     legend = figure.legends[0].get_window_extent()
     assert legend.y0 >= figure.axes[0].get_window_extent().y1
     assert legend.y1 <= figure.texts[0].get_window_extent().y0 + 2
@@ -90,7 +90,7 @@ def test_nothing_overlaps_the_curves_however_long_the_legend() -> None:
 
 def test_labels_of_equal_moments_do_not_cover_one_another() -> None:
     figure = _draw({f"s{k}": np.array([0.0, 1.0 + k / 100, 0.0]) for k in range(5)}, [], 3, "clip")
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     boxes = [text.get_window_extent() for text in figure.axes[0].texts]
     assert len(boxes) == 5
     assert not any(a.overlaps(b) for number, a in enumerate(boxes) for b in boxes[:number])
