@@ -181,15 +181,14 @@ class NLGPredictor(Predictor):
 
     def notes(self, rows: Sequence[Row]) -> Mapping[str, str]:
         """Say how captions were searched for and measured; see `Predictor.notes`."""
+        absent = why_absent()
         default = {entry.name: entry.default for entry in fields(self.decoding)}
         search = {key: value for key, value in vars(self.decoding).items() if value != default[key]}
         return {
             "search": ", ".join(f"{key} {value}" for key, value in search.items()) or "greedy",
             "captions without words": str(sum(not row["caption"] for row in rows)),
             "words": "cut as the COCO caption tools do; in the paper's way at spaces, as nlg-eval does",
-            "METEOR": f"left out: {reason}"
-            if (reason := why_absent())
-            else "version 1.5, English, by its own programme",
+            "METEOR": f"left out: {absent}" if absent else "version 1.5, English, by its own programme",
         }
 
 

@@ -42,7 +42,10 @@ class CaptionWriter:
         self.layers: list[BertLayer] = list(bert.encoder.layer)  # pyright: ignore[reportAttributeAccessIssue]
         states = layer_states(bert, sequence)
         # what each layer reads: the embeddings, then the states after the layers below; the last layer's are not read
-        self.video = [_project(layer, state) for layer, state in zip(self.layers, states, strict=False)]
+        self.video = [
+            tuple(part.contiguous() for part in _project(layer, state))  # once, not at each step
+            for layer, state in zip(self.layers, states, strict=False)
+        ]
         lowest = torch.finfo(sequence.tokens.dtype).min
         self.hidden = torch.zeros_like(sequence.real, dtype=sequence.tokens.dtype).masked_fill_(~sequence.real, lowest)
         keys = self.video[0][0]
