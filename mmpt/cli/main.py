@@ -21,7 +21,7 @@ COMMANDS = {  # command -> what it does, in one line; its file is mmpt/cli/<comm
     "prepare": "make one's own narrated videos ready for pre-training",
     "captions": "clean captions, and cut them into word pieces",
     "launch": "write a project's YAML files, and run the jobs of YAML files",
-    "train": "prepare and check the training of a YAML file",
+    "train": "train what a YAML file describes",
     "evaluate": "measure a model on a data set, as a YAML file says",
     "compare": "compare two result cards, with how sure the differences are",
     "doctor": "say what is installed, what is missing and which command gets it",

@@ -130,9 +130,11 @@ class LossConfig:
 
     Args:
         loss_cls: registered name of the loss.
+        gather: contrast with the pairs of all processes; the papers contrast within a process.
     """
 
     loss_cls: str
+    gather: bool = False
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,10 @@ class OptimConfig:
         bf16: compute in bfloat16.
         seed: of every draw.
         ddp_backend: how processes share gradients; every name means torch's own way.
+        gradient_checkpointing: keep each layer's input only, and compute the layer again for its gradient.
+        compile: let torch.compile make faster code of the model.
+        ema_decay: keep a moving average of the weights, for example 0.999, which is what is evaluated and written;
+            None for none.
     """
 
     optimizer: str = "adam"
@@ -49,6 +53,9 @@ class OptimConfig:
     bf16: bool = False
     seed: int = 1
     ddp_backend: str | None = None
+    gradient_checkpointing: bool = False
+    compile: bool = False
+    ema_decay: float | None = None
 
 
 @dataclass(frozen=True)
@@ -107,12 +114,14 @@ class LoggingConfig:
         log_format: ``"json"``, ``"simple"``, ``"tqdm"`` or ``"none"``; None for what fits the terminal.
         tensorboard_logdir: the folder, or the first letters of folders in `save_dir`, of TensorBoard's files.
         wandb_project: the project at Weights & Biases.
+        trackio_project: the project of trackio, which keeps it on this machine.
     """
 
     log_interval: int = 100
     log_format: str | None = None
     tensorboard_logdir: str | None = None
     wandb_project: str | None = None
+    trackio_project: str | None = None
 
 
 @dataclass(frozen=True)

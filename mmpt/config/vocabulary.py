@@ -3,7 +3,6 @@
 # kind -> names that a file may say, beside those in the registry. The classes of these kinds come with training,
 # evaluation and retrieval; a kind leaves this table when its classes are registered.
 NAMES: dict[str, tuple[str, ...]] = {
-    "task": ("Task", "MILNCETask", "RetriTask", "VideoRetriTask", "VLMTask"),
     "predictor": (
         *("RetrievalPredictor", "QAPredictor", "NLGPredictor", "DiDeMoPredictor"),
         *("COINPredictor", "COINZSPredictor", "CrossTaskPredictor"),

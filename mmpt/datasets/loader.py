@@ -1,14 +1,14 @@
 """A DataLoader whose batches depend on (seed, epoch) only, whatever the number of workers."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
 
 from mmpt.datasets.collate import collate
-from mmpt.datasets.mmdataset import MMDataset
+from mmpt.datasets.mmdataset import ItemKey, MMDataset
 from mmpt.datasets.samplers import ClusterBatchSampler, EpochBatchSampler, EpochSampler, consecutive_clusters
 from mmpt.datasets.threads import ThreadLoader
 from mmpt.processors.how2_clips import ClipAligner
@@ -56,18 +56,86 @@ def build_loader(
     Raises:
         ValueError: a batch would be empty, or there is none.
     """
+    order = build_order(
+        dataset,
+        batch_size,
+        seed=seed,
+        shuffle=shuffle,
+        drop_last=drop_last,
+        clusters=clusters,
+        rank=rank,
+        world=world,
+    )
+    return make_loader(
+        dataset, order, seed=seed, num_workers=num_workers, start_method=start_method, pin_memory=pin_memory
+    )
+
+
+def build_order(
+    dataset: MMDataset,
+    batch_size: int | None = None,
+    *,
+    seed: int = 0,
+    shuffle: bool = True,
+    drop_last: bool | None = None,
+    clusters: Sequence[Sequence[int]] | None = None,
+    rank: int = 0,
+    world: int = 1,
+) -> ClusterBatchSampler | EpochBatchSampler:
+    """Say which items make the batches of an epoch, and in which order they come.
+
+    Args:
+        dataset: gives the items.
+        batch_size: as for `build_loader`, and so are all others.
+        seed: of the order.
+        shuffle: draw a new order each epoch.
+        drop_last: leave out what is not full.
+        clusters: indices of the videos of each batch.
+        rank: this process's number.
+        world: how many processes there are.
+
+    Returns:
+        The batch sampler.
+
+    Raises:
+        ValueError: a batch would be empty, or there is none.
+    """
     drop_last = shuffle if drop_last is None else drop_last
     size = dataset.meta.config.num_video_per_batch
     if clusters is None and size is not None and batch_size in (None, 1):
         clusters = _first_clusters(len(dataset), size, world, drop_last=drop_last)
     if clusters is not None:
-        sampler = ClusterBatchSampler(clusters, seed=seed, shuffle=shuffle, rank=rank, world=world)
-    else:
-        items = EpochSampler(len(dataset), seed=seed, shuffle=shuffle, rank=rank, world=world)
-        sampler = EpochBatchSampler(items, _items(batch_size, dataset.aligner.clips), drop_last=drop_last)
-        _tell(sampler, len(dataset))
+        return ClusterBatchSampler(clusters, seed=seed, shuffle=shuffle, rank=rank, world=world)
+    items = EpochSampler(len(dataset), seed=seed, shuffle=shuffle, rank=rank, world=world)
+    sampler = EpochBatchSampler(items, _items(batch_size, dataset.aligner.clips), drop_last=drop_last)
+    _tell(sampler, len(dataset))
+    return sampler
+
+
+def make_loader(
+    dataset: MMDataset,
+    batch_sampler: Iterable[list[ItemKey]],
+    *,
+    seed: int = 0,
+    num_workers: int = 0,
+    start_method: str | None = None,
+    pin_memory: bool = False,
+) -> DataLoader:
+    """Make a loader for batches that are chosen.
+
+    Args:
+        dataset: gives the items.
+        batch_sampler: gives the keys of each batch; it is asked anew for each pass.
+        seed: of the workers.
+        num_workers: as for `build_loader`, and so are the others.
+        start_method: what the workers are.
+        pin_memory: for copies to a GPU that do not wait.
+
+    Returns:
+        The loader.
+    """
     options: dict[str, Any] = {
-        "batch_sampler": sampler,
+        "batch_sampler": batch_sampler,
         "collate_fn": collate,
         "generator": torch.Generator().manual_seed(seed),  # else its workers' seed is drawn from the global state
         "pin_memory": pin_memory,

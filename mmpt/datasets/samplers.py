@@ -133,6 +133,11 @@ class ClusterBatchSampler(Sampler[list[ItemKey]]):
         if self.dropped:
             logger.info("epoch %d: %d of %d clusters left out", epoch, self.dropped, len(clusters))
 
+    @property
+    def clusters(self) -> tuple[tuple[int, ...], ...]:
+        """Indices of the videos of each cluster."""
+        return self._clusters
+
     def set_epoch(self, epoch: int) -> None:
         """Say which pass comes next, with the clusters that there are."""
         self.epoch = epoch

@@ -22,6 +22,7 @@ _FOLDERS: dict[str, str] = {  # kind -> the package that defines its classes
     "loss": "mmpt.losses",
     "metric": "mmpt.evaluators",
     "predictor": "mmpt.evaluators",
+    "task": "mmpt.tasks",
     "vectorpool": "mmpt.retrieval",
     "retriever": "mmpt.retrieval",
     "backbone": "mmpt.video.backbones",

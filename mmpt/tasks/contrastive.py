@@ -1,0 +1,59 @@
+"""Learning to tell videos of a kind apart: clusters of similar videos make the batches."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from mmpt.datasets.mmdataset import MMDataset
+from mmpt.models.base import MMPTPreTrainedModel
+from mmpt.retrieval.planner import Plan, is_due, plan_epoch
+from mmpt.tasks.base import Task
+from mmpt.utils.registry import register
+
+CANDIDATES = 2  # for each video of a cluster, where a file does not say how many (VideoCLIP, section 3.3)
+
+
+@register("task")
+class VideoRetriTask(Task):
+    """VideoCLIP's pre-training: every `retri_epoch` epochs, videos that the model finds alike are put together.
+
+    Source: Xu et al., VideoCLIP (EMNLP 2021), section 3.3.
+    """
+
+    def rows(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """Make a row of each clip of a cluster's videos.
+
+        Args:
+            batch: tensors (videos, clips, ...).
+
+        Returns:
+            Tensors (videos * clips, ...).
+        """
+        shape = batch["caps"].shape[:2]
+        return {
+            name: value.flatten(0, 1) if isinstance(value, torch.Tensor) and value.shape[:2] == shape else value
+            for name, value in batch.items()
+        }
+
+    def plan(
+        self, model: MMPTPreTrainedModel, dataset: MMDataset, *, seed: int, epoch: int, rank: int, world: int
+    ) -> Plan | None:
+        """Embed all videos and draw clusters of neighbours; see `Task.plan`."""
+        options, size = self.options, dataset.meta.config.num_video_per_batch
+        if not is_due(epoch, options.retri_epoch):
+            return None
+        if size is None:
+            raise ValueError("dataset.num_video_per_batch is not set; VideoRetriTask makes clusters of so many videos")
+        return plan_epoch(
+            model,
+            dataset,
+            seed=seed,
+            epoch=epoch,
+            num_cands=options.num_cands or CANDIDATES * size,
+            num_video_per_batch=size,
+            rank=rank,
+            world=world,
+            vectorpool=options.vectorpool_cls or "VideoVectorPool",
+            retriever=options.retriever_cls or "VectorRetriever",
+        )

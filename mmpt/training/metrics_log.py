@@ -1,0 +1,146 @@
+"""What a training tells while it runs: a line for each update and each epoch, in a file and to trackers."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from mmpt.config.training import LoggingConfig
+from mmpt.training.events import EventFile
+from mmpt.utils.files import atomic_path
+from mmpt.utils.optional import require
+
+FILE = "metrics.jsonl"
+
+
+class Tracker(Protocol):
+    """Takes numbers by name."""
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        """Take numbers.
+
+        Args:
+            values: name -> number.
+            step: after how many updates.
+        """
+
+    def close(self) -> None:
+        """End."""
+
+
+class MetricsLog:
+    """Writes the lines of a run to a file, and some of them to trackers.
+
+    Args:
+        folder: the run's.
+        config: what is told to whom.
+        told: what the run was told, for trackers that keep it.
+    """
+
+    def __init__(self, folder: Path, config: LoggingConfig, told: Mapping[str, Any]) -> None:
+        self._path = folder / FILE
+        self._interval = max(1, config.log_interval)
+        self._trackers = make_trackers(folder, config, told)
+        self._file = None
+
+    def rewind(self, updates: int) -> None:
+        """Forget what came after an update, because it is done again: a plan belongs to the update that follows it.
+
+        Args:
+            updates: how many are done.
+        """
+        lines = [
+            line
+            for line in read_metrics(self._path)
+            if line["update"] < updates or (line["update"] == updates and line["kind"] != "plan")
+        ]
+        with atomic_path(self._path) as temporary:
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+    def write(self, line: Mapping[str, Any]) -> None:
+        """Write a line.
+
+        Args:
+            line: ``kind`` is "update", "epoch" or "valid"; ``update`` says after how many.
+        """
+        if self._file is None:
+            self._file = self._path.open("a", encoding="utf-8", buffering=1)  # line by line, so that a crash loses none
+        self._file.write(json.dumps(line) + "\n")
+        if line["kind"] != "update" or line["update"] % self._interval == 0 or line["update"] == 1:
+            values = {f"{line['kind']}/{k}": v for k, v in line.items() if isinstance(v, float) and math.isfinite(v)}
+            for tracker in self._trackers:
+                tracker.log(values, line["update"])
+
+    def close(self) -> None:
+        """Write what is still to be written."""
+        if self._file is not None:
+            self._file.close()
+        for tracker in self._trackers:
+            tracker.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Read the lines of a run.
+
+    Args:
+        path: the file, or its folder.
+
+    Returns:
+        The lines; none where there is no file. A last line that a crash cut off is left out.
+
+    Raises:
+        ValueError: another line cannot be read.
+    """
+    path = path / FILE if path.is_dir() else path
+    if not path.is_file():
+        return []
+    found: list[dict[str, Any]] = []
+    texts = path.read_text(encoding="utf-8").split("\n")
+    for number, text in enumerate(texts, 1):
+        if not text:
+            continue
+        try:
+            found.append(json.loads(text))
+        except ValueError as error:
+            if number == len(texts):
+                break
+            raise ValueError(f"{path}, line {number} is no line of a training's log: {error}") from error
+    return found
+
+
+class _Project:
+    """Weights & Biases, or trackio, which takes the same words."""
+
+    def __init__(self, module: str, project: str, name: str, told: Mapping[str, Any]) -> None:
+        self._library: Any = require(module, extra=module)
+        self._library.init(project=project, name=name, config=dict(told))
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        self._library.log(dict(values), step=step)
+
+    def close(self) -> None:
+        self._library.finish()
+
+
+def make_trackers(folder: Path, config: LoggingConfig, told: Mapping[str, Any]) -> Sequence[Tracker]:
+    """Make the trackers that a file names.
+
+    Args:
+        folder: the run's.
+        config: what is told to whom.
+        told: what the run was told.
+
+    Returns:
+        TensorBoard's, unless `tensorboard_logdir` is empty; and Weights & Biases or trackio by their projects.
+
+    Raises:
+        ModuleNotFoundError: a library is not installed.
+    """
+    trackers: list[Tracker] = []
+    if config.tensorboard_logdir:
+        trackers.append(EventFile(folder / config.tensorboard_logdir))
+    for module, project in (("wandb", config.wandb_project), ("trackio", config.trackio_project)):
+        if project:
+            trackers.append(_Project(module, project, folder.name, told))
+    return trackers

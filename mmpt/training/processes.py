@@ -1,0 +1,98 @@
+"""The processes of a training: who is who, and what they tell each other. The only place that knows Accelerate."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
+from torch import nn
+
+PATIENCE = timedelta(hours=2)  # that a process waits for another which is busy; one that has ended is noticed at once
+
+
+class ProcessLostError(RuntimeError):
+    """Another process of the training has ended."""
+
+
+class Processes:
+    """All processes of a training, of which this is one.
+
+    Args:
+        device: ``"cpu"``, or anything else for the accelerator that the machine has.
+
+    Attributes:
+        rank: this process's number.
+        world: how many processes there are.
+        device: where this one computes.
+    """
+
+    def __init__(self, device: str = "cpu") -> None:
+        self._accelerator = Accelerator(
+            cpu=device == "cpu",
+            mixed_precision="no",  # the loop casts by itself, and Accelerate holds one choice for a whole process
+            kwargs_handlers=[
+                # what a batch leaves out differs: a pooler always, frames or words where a whole modality is masked
+                DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False),
+                InitProcessGroupKwargs(timeout=PATIENCE),
+            ],
+        )
+        self.rank: int = self._accelerator.process_index
+        self.world: int = self._accelerator.num_processes
+        self.device: torch.device = self._accelerator.device
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes and tells."""
+        return self.rank == 0
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        """Move a model to the device, and let its gradients be the mean over all processes.
+
+        Args:
+            model: changed in place.
+
+        Returns:
+            What is to be called for a training step.
+        """
+        return self._accelerator.prepare(model)
+
+    def keep_gradients(self, model: nn.Module) -> AbstractContextManager[None]:
+        """Let gradients of a block add up in this process only, because another batch follows.
+
+        Args:
+            model: what `prepare` gave.
+
+        Returns:
+            The block.
+        """
+        return self._accelerator.no_sync(model) if self.world > 1 else nullcontext()
+
+    def sum(self, values: Sequence[float]) -> list[float]:
+        """Add up numbers over all processes.
+
+        Args:
+            values: as many on each.
+
+        Returns:
+            Their sums, the same on each.
+
+        Raises:
+            ProcessLostError: another process has ended.
+        """
+        if self.world == 1:
+            return list(values)
+        device = self.device if self.device.type == "cuda" else "cpu"
+        told = torch.tensor(values, dtype=torch.float64, device=device)
+        try:
+            dist.all_reduce(told)
+        except RuntimeError as error:
+            raise ProcessLostError(str(error)) from error
+        return told.tolist()
+
+    def end(self) -> None:
+        """Leave the others."""
+        if dist.is_initialized():
+            dist.destroy_process_group()

@@ -1,0 +1,43 @@
+"""Being asked to stop: a step ends, what is done is kept, and the process ends."""
+
+import signal
+from types import FrameType
+from typing import Any
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Stop:
+    """Notes that a signal asks to stop, within a block. A second one ends the process at once.
+
+    Attributes:
+        asked: whether one did, here or in another process.
+        number: the signal that came here.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.number: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "Stop":
+        for number in SIGNALS:
+            self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.asked, self.number = True, number
+        self._restore()
+
+    def __exit__(self, *_: object) -> None:
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    @property
+    def code(self) -> int:
+        """The exit code that a shell gives for the signal."""
+        return 128 + (self.number or signal.SIGTERM)

@@ -1,0 +1,85 @@
+"""The weights that a training starts from: BERT's, a checkpoint's, or fresh ones."""
+
+from pathlib import Path
+
+import torch
+
+from mmpt.models.base import MMPTPreTrainedModel
+from mmpt.models.bert import load_bert_weights
+from mmpt.models.build import build_model, init_from_bert
+from mmpt.models.checkpoints import load_state
+from mmpt.models.configuration import MMPTConfig
+from mmpt.models.original import read_state
+
+HEADS = (".cls.", ".classifier.")  # what a task has of its own: a checkpoint of another task lacks it, or has another
+
+
+def fresh_model(config: MMPTConfig, *, seed: int) -> MMPTPreTrainedModel:
+    """Make a model with fresh weights, the same for the same seed.
+
+    Args:
+        config: the model's configuration.
+        seed: of the weights.
+
+    Returns:
+        The model, in training mode.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build_model(config).train()
+
+
+def start_from_bert(model: MMPTPreTrainedModel, bert_name: str) -> str:
+    """Give a model the weights of a BERT.
+
+    Args:
+        model: with fresh weights, changed in place.
+        bert_name: folder or hub name.
+
+    Returns:
+        What was done, in words.
+
+    Raises:
+        FileNotFoundError: there are no weights.
+        ValueError: they do not fit.
+    """
+    try:
+        weights = load_bert_weights(bert_name)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}; --from-scratch starts from random weights") from error
+    fresh = init_from_bert(model, weights)
+    return f"starting from the weights of {bert_name}; {len(fresh)} tensors that no BERT has are fresh"
+
+
+def start_from_checkpoint(model: MMPTPreTrainedModel, path: Path) -> str:
+    """Give a model the weights of a checkpoint, which may be that of another task.
+
+    Args:
+        model: with fresh weights, changed in place.
+        path: the .pt file.
+
+    Returns:
+        What was done, in words. The head of another task is left out, and the own one stays fresh where the
+        checkpoint has none.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is no checkpoint, or its encoders are not the model's.
+    """
+    own, stored = model.state_dict(), read_state(path)
+    unused = [name for name in stored if _of_head(name) and _differ(own, stored, name)]
+    fresh = [name for name in own if _of_head(name) and _differ(own, stored, name)]
+    state = {name: value for name, value in stored.items() if name not in unused}
+    load_state(model, {**state, **{name: own[name].clone() for name in fresh}}, source=str(path))
+    parts = [f"starting from {path}"]
+    parts += [f"{len(unused)} tensors of another task's head are left out"] if unused else []
+    parts += [f"{len(fresh)} tensors of this task's head are fresh"] if fresh else []
+    return "; ".join(parts)
+
+
+def _of_head(name: str) -> bool:
+    return any(part in name for part in HEADS)
+
+
+def _differ(own: dict[str, torch.Tensor], stored: dict[str, torch.Tensor], name: str) -> bool:
+    return name not in own or name not in stored or own[name].shape != stored[name].shape

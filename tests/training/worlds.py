@@ -1,0 +1,98 @@
+"""Small trainings: shards of a made-up HowTo100M, annotated data sets, and a BERT with two layers."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from safetensors.torch import save_file
+from transformers import BertConfig, BertModel
+
+from tests.conftest import ROOT
+from tests.homes import make_bert
+from tests.processors.narrated import WIDTH, write_narrated
+
+SIZES: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 48,
+}
+WORDS = 620  # of the vocabulary: shards hold token ids below 600
+SECONDS = (5, 16, 27, 8, 9, 30, 11, 12, 20, 7, 14)
+
+
+def make_world(folder: Path, *, seconds: tuple[int, ...] = SECONDS, dropout: float = 0.1) -> Path:
+    """Lay out shards of both splits and a BERT with weights."""
+    keys = write_narrated(folder / "shards", seconds)
+    for path in sorted((folder / "shards").glob("*train*")):
+        (path.parent / path.name.replace("train", "val")).write_bytes(path.read_bytes())
+    make_bert(folder / "bert", {**SIZES, "hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}, WORDS)
+    torch.manual_seed(0)
+    model = BertModel(BertConfig.from_pretrained(folder / "bert"))
+    heads = torch.nn.Linear(SIZES["hidden_size"], SIZES["hidden_size"])
+    state = {f"bert.{name}": value.clone() for name, value in model.state_dict().items()}
+    state |= {f"cls.predictions.transform.dense.{name}": value for name, value in heads.state_dict().items()}
+    norm = torch.nn.LayerNorm(SIZES["hidden_size"])
+    state |= {f"cls.predictions.transform.LayerNorm.{name}": value for name, value in norm.state_dict().items()}
+    state["cls.predictions.decoder.weight"] = state["bert.embeddings.word_embeddings.weight"].clone()
+    state["cls.predictions.bias"] = torch.zeros(WORDS)
+    save_file({name: value.contiguous() for name, value in state.items()}, folder / "bert" / "model.safetensors")
+    (folder / "shards.json").write_text(json.dumps(keys))
+    return folder
+
+
+def narrated_yaml(folder: Path, project: str = "retri/videoclip/how2.yaml", **more: Any) -> Path:
+    """Write the project's pre-training file with the paths and sizes of this world; `more` are dotted keys."""
+    shards = folder / "shards"
+    values: dict[str, Any] = {
+        "dataset.bert_name": str(folder / "bert"),
+        "dataset.max_len": 24,
+        "dataset.max_video_len": 8,
+        "dataset.train_path": str(shards / "train.lst"),
+        "dataset.val_path": str(shards / "val.lst"),
+        "dataset.vfeat_dir": str(shards),
+        "dataset.tfeat_dir": f"{shards}/caption.",
+        "dataset.sampled_max_len": 20,
+        "fairseq.common.fp16": False,
+        "fairseq.dataset.num_workers": 0,
+        "fairseq.optimization.warmup_updates": 2,
+        "fairseq.optimization.lr": [0.002],
+        "fairseq.optimization.max_epoch": 2,
+        "fairseq.checkpoint.save_dir": str(folder / "runs"),
+        "fairseq.checkpoint.save_interval_updates": 0,
+        "eval.save_path": str(folder / "runs"),
+        "model.video_dim": WIDTH,
+    }
+    if "vlm" in project:
+        values |= {"dataset.subsampling": 2, "fairseq.dataset.batch_size": 8}
+    else:
+        values |= {"dataset.sampled_video_max_len": 8, "dataset.num_video_per_batch": 2, "dataset.clip_per_video": 3}
+        values |= {"num_cands": 4, "model.num_hidden_video_layers": 1}
+    tree = yaml.safe_load((ROOT / "projects" / project).read_text())
+    for key, value in {**values, **more}.items():
+        *blocks, last = key.split(".")
+        block = tree
+        for name in blocks:
+            block = block.setdefault(name, {})
+        block[last] = value
+    path = folder / f"{Path(project).parent.name}.yaml"
+    path.write_text(yaml.safe_dump(tree, sort_keys=False))
+    return path
+
+
+def curve(folder: Path, kind: str = "update") -> list[dict[str, float]]:
+    """The numbers of a run's log, without what is measured in seconds."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    timed = ("pairs_per_second", "waiting", "seconds")
+    return [{k: v for k, v in line.items() if k not in timed} for line in lines if line["kind"] == kind]
+
+
+def write_features(folder: Path, *, videos: int = 10, width: int = WIDTH) -> None:
+    """One feature file a video, p00 to p09."""
+    rng = np.random.default_rng(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(videos):
+        np.save(folder / f"p{number:02}.npy", rng.standard_normal((6 + 3 * number, width)).astype(np.float16))
