@@ -56,33 +56,44 @@ class VectorRetriever(Retriever):
         self, vectors: torch.Tensor, queries: torch.Tensor, count: int, *, device: torch.device | str = "cpu"
     ) -> Neighbours:
         """Find the nearest; of equally near ones any, sorted by index."""
+        chunks = queries.split(QUERIES)
         # What all vectors have in common would cost the distances digits, and the mean is no part of a distance.
         mean = vectors.mean(dim=0)
-        found = [self._search(vectors, rows, count, mean, torch.device(device)) for rows in queries.split(QUERIES)]
-        if not found:
-            return Neighbours(queries.new_empty(0, count), vectors.new_empty(0, count))
+        best: list[Neighbours | None] = [None] * len(chunks)
+        for start in range(0, len(vectors), BLOCK):
+            block = (vectors[start : start + BLOCK] - mean).to(device)  # (b, D)
+            squares = torch.linalg.vector_norm(block, dim=1).square()
+            for number, rows in enumerate(chunks):
+                asked = (vectors[rows] - mean).to(device)  # (q, D)
+                squared = torch.addmm(squares, asked, block.T, alpha=-2)  # (q, b), less the query's own square
+                inside = (rows >= start) & (rows < start + len(block))
+                squared[inside.nonzero()[:, 0].to(device), (rows[inside] - start).to(device)] = torch.inf  # itself
+                best[number] = _nearest(best[number], squared, start, count)
+        found = [_sorted(vectors, rows, near.index, count) for rows, near in zip(chunks, best, strict=True) if near]
         return Neighbours(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
-    def _search(
-        self, vectors: torch.Tensor, rows: torch.Tensor, count: int, mean: torch.Tensor, device: torch.device
-    ) -> Neighbours:
-        asked = (vectors[rows] - mean).to(device)  # (Q, D)
-        near = asked.new_empty(len(rows), 0)
-        index = torch.empty(len(rows), 0, dtype=torch.int64, device=device)
-        for start in range(0, len(vectors), BLOCK):
-            block = (vectors[start : start + BLOCK] - mean).to(device)
-            squared = block.square().sum(dim=1) - 2 * asked @ block.T  # (Q, BLOCK), less the query's own square
-            inside = (rows >= start) & (rows < start + len(block))
-            squared[inside.nonzero()[:, 0].to(device), (rows[inside] - start).to(device)] = torch.inf  # itself
-            best = squared.topk(min(count, len(block)), largest=False)
-            near, index = torch.cat([near, best.values], dim=1), torch.cat([index, best.indices + start], dim=1)
-            kept = near.topk(min(count, near.shape[1]), largest=False)
-            near, index = kept.values, index.gather(1, kept.indices)
-        index = index[:, : len(vectors) - 1].cpu().sort(dim=1).values  # a pool of few videos: not the query itself
-        distance = (vectors[index] - vectors[rows, None]).square().sum(dim=2).sqrt()  # (Q, k, D) -> (Q, k)
-        distance, order = distance.sort(dim=1, stable=True)
-        lacking = (0, count - index.shape[1])
-        return Neighbours(
-            torch.nn.functional.pad(index.gather(1, order), lacking, value=NOBODY),
-            torch.nn.functional.pad(distance, lacking, value=torch.inf),
-        )
+
+def _nearest(before: Neighbours | None, squared: torch.Tensor, start: int, count: int) -> Neighbours:
+    """Join the nearest of a block, (q, b), to those of the blocks before it: (q, up to count) each."""
+    best = squared.topk(min(count, squared.shape[1]), largest=False)
+    near, index = best.values, best.indices + start
+    if before is not None:
+        near, index = torch.cat([before.distance, near], dim=1), torch.cat([before.index, index], dim=1)
+        near, places = near.topk(min(count, near.shape[1]), largest=False)
+        index = index.gather(1, places)
+    return Neighbours(index, near)
+
+
+def _sorted(vectors: torch.Tensor, rows: torch.Tensor, index: torch.Tensor, count: int) -> Neighbours:
+    """Measure distances without rounding by a product, and sort by them: (q, k) -> (q, count) each."""
+    index = index.cpu()
+    if index.shape[1] == len(vectors):  # of so few videos the query itself is among the nearest
+        index = index[index != rows[:, None]].unflatten(0, (len(rows), -1))
+    index = index.sort(dim=1).values
+    distance = torch.cdist(vectors[rows, None], vectors[index], compute_mode="donot_use_mm_for_euclid_dist")[:, 0]
+    distance, order = distance.sort(dim=1, stable=True)
+    lacking = (0, count - index.shape[1])
+    return Neighbours(
+        torch.nn.functional.pad(index.gather(1, order), lacking, value=NOBODY),
+        torch.nn.functional.pad(distance, lacking, value=torch.inf),
+    )

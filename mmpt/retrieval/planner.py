@@ -134,7 +134,7 @@ def plan_epoch(
     per_rank: bool = False,
     vectorpool: str = "VideoVectorPool",
     retriever: str = "VectorRetriever",
-    clips: int = CLIPS,
+    clips: int | None = None,
     precision: torch.dtype | None = None,
     num_workers: int = 0,
     on_progress: Progress | None = None,
@@ -153,7 +153,7 @@ def plan_epoch(
         per_rank: as for `plan_clusters`.
         vectorpool: registered name of what makes a video's vector of those of its clips.
         retriever: registered name of what finds neighbours.
-        clips: how many of a video's clips say where it lies.
+        clips: how many of a video's clips say where it lies; None for 4.
         precision: torch.bfloat16 or torch.float16 to embed in; None for the parameters' own.
         num_workers: how many make batches ahead.
         on_progress: called with the number of videos embedded, and of all of this process.
@@ -168,6 +168,8 @@ def plan_epoch(
     if world > 1 and not distributed.is_initialized():
         raise ValueError(f"there are {world} processes, and no process group; start them with torchrun or mmpt launch")
     videos = _each_once(dataset)
+    if clips is not None and clips < 1:
+        raise ValueError(f"retri_clips is {clips}; it takes 1 or more, or null for {CLIPS}")
     _check_sizes(len(videos), num_cands, num_video_per_batch, world, world if per_rank else 1)
     pool = lookup("vectorpool", vectorpool, where="vectorpool_cls", may_import=True)()
     finder = lookup("retriever", retriever, where="retriever_cls", may_import=True)()
@@ -179,7 +181,7 @@ def plan_epoch(
             [videos[start : start + VIDEOS] for start in range(0, len(videos), VIDEOS)][rank::world],
             epoch=epoch,
             pool=pool,
-            clips=clips,
+            clips=CLIPS if clips is None else clips,
             precision=precision,
             num_workers=num_workers,
             on_progress=on_progress,
