@@ -14,7 +14,7 @@ from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.utils.registry import register
 
 CUTS = (1, 5, 10)
-CHUNK = 1024  # texts scored at a time
+SCORES = 4_000_000  # computed at a time, 16 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +38,7 @@ class RetrievalAnswers:
         """Where each text's own video stands: videos with a higher score, and videos with the same, itself included;
         int (N,) each. Scores are computed a chunk at a time."""
         own = np.arange(len(self)) if self.own is None else self.own
-        chunks = (slice(start, start + CHUNK) for start in range(0, len(self), CHUNK))
-        return _count((self.texts[chunk] @ self.videos.T, own[chunk]) for chunk in chunks)
+        return _count((self.texts[chunk] @ self.videos.T, own[chunk]) for chunk in _chunks(self))
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -64,8 +63,7 @@ class ScoredAnswers:
     def places(self) -> tuple[np.ndarray, np.ndarray]:
         """As `RetrievalAnswers.places`."""
         own = np.arange(len(self))
-        chunks = (slice(start, start + CHUNK) for start in range(0, len(self), CHUNK))
-        return _count((np.asarray(self.scores[chunk], np.float32), own[chunk]) for chunk in chunks)
+        return _count((np.asarray(self.scores[chunk], np.float32), own[chunk]) for chunk in _chunks(self))
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -119,6 +117,12 @@ class RetrievalMetric(Metric):
 def _named(hits: dict[int, np.ndarray], ranks: np.ndarray) -> dict[str, Measure]:
     recalls = {f"R{k}": Measure.of(values) for k, values in hits.items()}
     return {**recalls, "MR": Measure.of(ranks, "median", higher_is_better=False)}
+
+
+def _chunks(answers: RetrievalAnswers | ScoredAnswers) -> Iterator[slice]:
+    """Texts whose scores are computed together, so that memory does not grow with their number."""
+    size = max(1, SCORES // answers.candidates)
+    return (slice(start, start + size) for start in range(0, len(answers), size))
 
 
 def _count(chunks: Iterator[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
