@@ -32,10 +32,13 @@ class FaissRetriever(Retriever):
 
         Raises:
             ModuleNotFoundError: FAISS is not installed.
+            ValueError: there are more cells than videos.
         """
         faiss = require("faiss", extra="retrieval")
         data = vectors.numpy()
         cells = self.cells or max(1, len(data) // VIDEOS_PER_CELL)
+        if cells > len(data):
+            raise ValueError(f"cells is {cells} for {len(data):,} videos; it takes at most one for each")
         width = data.shape[1]
         index = faiss.IndexIVFFlat(faiss.IndexFlatL2(width), width, cells)
         index.cp.min_points_per_centroid = 1  # else it prints a warning, and does the same

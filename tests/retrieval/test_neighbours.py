@@ -83,6 +83,12 @@ def test_faiss_finds_few_in_a_small_cell() -> None:
     assert 63 not in near.index[1] and (near.index[1] >= 4).all()
 
 
+def test_faiss_takes_no_more_cells_than_videos() -> None:
+    pytest.importorskip("faiss", reason="FAISS is not installed (pip install 'mmpt[retrieval]')")
+    with pytest.raises(ValueError, match="cells is 9 for 8 videos"):
+        FaissRetriever(cells=9).search(points(8), torch.tensor([0]), 2)
+
+
 def test_without_faiss_the_command_that_installs_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str):
         if name == "faiss":

@@ -11,7 +11,7 @@ import torch
 import torch.multiprocessing as mp
 from torch import distributed
 
-from mmpt.datasets import ClusterBatchSampler, ItemKey, MMDataset, build_dataset, collate
+from mmpt.datasets import ClusterBatchSampler, ItemKey, MMDataset, build_dataset, build_loader, collate
 from mmpt.models.bert import load_bert_config
 from mmpt.models.build import build_model
 from mmpt.models.configuration import MMPTConfig
@@ -24,7 +24,7 @@ PROCESSES = 2
 
 
 def make_dataset(folder: Path, bert: Path, **more: Any) -> MMDataset:
-    keys = write_narrated(folder, [5 + number % 7 for number in range(VIDEOS)], per_shard=8)
+    keys = write_narrated(folder, [2 + number % 7 for number in range(VIDEOS)], per_shard=8)  # v0 has one caption
     classes = {
         "meta_processor": "ShardedHow2VideoRetriMetaProcessor",
         "video_processor": "ShardedVideoRetriVideoProcessor",
@@ -251,6 +251,23 @@ def test_a_video_that_is_listed_again_takes_no_part(
     videos = {video for cluster in plan.clusters for video in cluster}
     assert plan.statistics["repeated_videos"] == 1 and 9 not in videos and max(videos) > 9
     assert plan.clusters == plan_epoch(model, dataset, seed=1, epoch=1, **SIZES).clusters
+
+
+def test_batches_are_the_clusters_of_the_epoch(dataset: MMDataset, model: Any) -> None:
+    loader: Any = build_loader(dataset, seed=4)
+    for epoch in range(2):
+        plan = plan_epoch(model, dataset, seed=1, epoch=epoch, **SIZES)
+        loader.batch_sampler.plan(epoch, plan.clusters)
+        batches = [tuple(int(name[1:]) for name in batch["video_id"]) for batch in loader]
+        assert sorted(batches) == sorted(plan.clusters)
+
+
+def test_the_number_of_clips(dataset: MMDataset, model: Any) -> None:
+    default = plan_epoch(model, dataset, seed=1, epoch=1, **SIZES)
+    assert default == plan_epoch(model, dataset, seed=1, epoch=1, clips=4, **SIZES)
+    assert default != plan_epoch(model, dataset, seed=1, epoch=1, clips=1, **SIZES)
+    with pytest.raises(ValueError, match="retri_clips is 0; it takes 1 or more"):
+        plan_epoch(model, dataset, seed=1, epoch=1, clips=0, **SIZES)
 
 
 def test_processes_need_a_group(dataset: MMDataset, model: Any) -> None:
