@@ -68,21 +68,30 @@ def drawn(parts: Sequence[np.ndarray], statistic: str, *, seed: int = 0, draws: 
     count = len(tables[0])
     if not count:
         return np.full((len(tables), draws), np.nan)
-    kinds, of_kind = np.unique(np.hstack(tables), axis=0, return_inverse=True)
+    kinds, of_kind = _kinds(np.hstack(tables))
     systems = np.split(kinds, np.cumsum([table.shape[1] for table in tables])[:-1], axis=1)
     blocks = _counts(of_kind.ravel(), len(kinds), draws, np.random.default_rng(seed))
     values = [[_measured(system, counts, statistic) for system in systems] for counts in blocks]
     return np.concatenate(values, axis=1)
 
 
+def _kinds(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different rows, (K, k), and which of them each row is."""
+    if rows.shape[1] == 1:  # ten times faster than by whole rows
+        values, of_kind = np.unique(rows[:, 0], return_inverse=True)
+        return values[:, None], of_kind
+    return np.unique(rows, axis=0, return_inverse=True)
+
+
 def _counts(of_kind: np.ndarray, kinds: int, draws: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """How often each kind of example is drawn, float64 (some draws, K)."""
     count = len(of_kind)
-    block = max(1, BLOCK // count)
+    alike = kinds * ALIKE <= count
+    shares = np.bincount(of_kind, minlength=kinds) / count
+    block = max(1, BLOCK // (kinds if alike else count))
     for start in range(0, draws, block):
         some = min(block, draws - start)
-        if kinds * ALIKE <= count:
-            shares = np.bincount(of_kind, minlength=kinds) / count
+        if alike:
             yield rng.multinomial(count, shares, size=some).astype(np.float64)
         else:
             taken = of_kind[rng.integers(count, size=(some, count))] + kinds * np.arange(some)[:, None]
