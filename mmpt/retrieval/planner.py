@@ -8,6 +8,8 @@ Source: Xu et al., VideoCLIP: Contrastive Pre-training for Zero-shot Video-Text 
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Unpack
 
 import numpy as np
 import torch
@@ -19,7 +21,7 @@ from mmpt.retrieval.clusters import Drawn, draw_clusters, draw_queries
 from mmpt.retrieval.meter import RetriMeter
 from mmpt.retrieval.neighbours import Retriever, VectorRetriever
 from mmpt.retrieval.together import together
-from mmpt.retrieval.vectors import CLIPS, VIDEOS, Progress, embed_videos, video_name
+from mmpt.retrieval.vectors import VIDEOS, Embedding, embed_videos, video_name
 from mmpt.utils.registry import lookup
 from mmpt.utils.seeding import generator
 
@@ -101,7 +103,7 @@ def plan_clusters(
         ValueError: there are too few videos, or `num_cands` is below `num_video_per_batch`.
     """
     shares = world if per_rank else 1
-    _check_sizes(len(vectors), num_cands, num_video_per_batch, world, shares)
+    _check_sizes(len(vectors), num_cands, num_video_per_batch, world=world, shares=shares)
     retriever = VectorRetriever() if retriever is None else retriever
     count = len(vectors) // shares // num_video_per_batch  # of each share: as many as the smallest gives
     drawn = []
@@ -134,15 +136,12 @@ def plan_epoch(
     per_rank: bool = False,
     vectorpool: str = "VideoVectorPool",
     retriever: str = "VectorRetriever",
-    clips: int | None = None,
-    precision: torch.dtype | None = None,
-    num_workers: int = 0,
-    on_progress: Progress | None = None,
+    **embedding: Unpack[Embedding],
 ) -> Plan:
     """Plan an epoch with a model as it is now. All processes call it together, and all get the same plan.
 
     Args:
-        model: encodes video and text apart; not wrapped; put back as it was.
+        model: encodes video and text apart; not wrapped; left as it was.
         dataset: the videos, one an item.
         seed: of the run.
         epoch: which pass.
@@ -153,56 +152,31 @@ def plan_epoch(
         per_rank: as for `plan_clusters`.
         vectorpool: registered name of what makes a video's vector of those of its clips.
         retriever: registered name of what finds neighbours.
-        clips: how many of a video's clips say where it lies; None for 4.
-        precision: torch.bfloat16 or torch.float16 to embed in; None for the parameters' own.
-        num_workers: how many make batches ahead.
-        on_progress: called with the number of videos embedded, and of all of this process.
+        embedding: as for `embed_videos`: `clips`, `precision`, `num_workers` and `on_progress`.
 
     Returns:
         The plan.
 
     Raises:
-        ValueError: as for `plan_clusters`; or a video's vector is NaN or infinite, or an item cannot be read, by
-            whichever process.
+        ValueError: as for `plan_clusters` and `embed_videos`, by whichever process; or an item cannot be read.
     """
     if world > 1 and not distributed.is_initialized():
         raise ValueError(f"there are {world} processes, and no process group; start them with torchrun or mmpt launch")
     videos = _each_once(dataset)
-    if clips is not None and clips < 1:
-        raise ValueError(f"retri_clips is {clips}; it takes 1 or more, or null for {CLIPS}")
-    _check_sizes(len(videos), num_cands, num_video_per_batch, world, world if per_rank else 1)
+    sizes = {"num_cands": num_cands, "num_video_per_batch": num_video_per_batch}
+    _check_sizes(len(videos), **sizes, world=world, shares=world if per_rank else 1)
     pool = lookup("vectorpool", vectorpool, where="vectorpool_cls", may_import=True)()
     finder = lookup("retriever", retriever, where="retriever_cls", may_import=True)()
-
-    def share() -> torch.Tensor:
-        return embed_videos(
-            model,
-            dataset,
-            [videos[start : start + VIDEOS] for start in range(0, len(videos), VIDEOS)][rank::world],
-            epoch=epoch,
-            pool=pool,
-            clips=CLIPS if clips is None else clips,
-            precision=precision,
-            num_workers=num_workers,
-            on_progress=on_progress,
-        )
+    own = [videos[start : start + VIDEOS] for start in range(0, len(videos), VIDEOS)][rank::world]
+    embed = partial(embed_videos, model, dataset, own, epoch=epoch, pool=pool, **embedding)
 
     def join(shares: Sequence[torch.Tensor]) -> Plan:
-        plan = plan_clusters(
-            _interleaved(shares, len(videos)),
-            seed=seed,
-            epoch=epoch,
-            num_cands=num_cands,
-            num_video_per_batch=num_video_per_batch,
-            world=world,
-            per_rank=per_rank,
-            retriever=finder,
-            device=model.device,
-        )
+        where = {"world": world, "per_rank": per_rank, "retriever": finder, "device": model.device}
+        plan = plan_clusters(_interleaved(shares, len(videos)), seed=seed, epoch=epoch, **sizes, **where)
         logger.info("epoch %d: %s", epoch, plan)
         return _of_items(plan, videos, len(dataset))
 
-    return together(share, join, rank=rank, world=world)
+    return together(embed, join, rank=rank, world=world)
 
 
 def _each_once(dataset: MMDataset) -> list[int]:
@@ -228,7 +202,7 @@ def _of_items(plan: Plan, videos: Sequence[int], items: int) -> Plan:
     return Plan(clusters, {**plan.statistics, "repeated_videos": float(items - len(videos))})
 
 
-def _check_sizes(videos: int, num_cands: int, num_video_per_batch: int, world: int, shares: int) -> None:
+def _check_sizes(videos: int, num_cands: int, num_video_per_batch: int, *, world: int, shares: int) -> None:
     if num_video_per_batch < 1:
         raise ValueError(f"dataset.num_video_per_batch is {num_video_per_batch}; it takes 1 or more")
     if num_cands < num_video_per_batch:

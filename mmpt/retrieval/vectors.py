@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 
@@ -46,6 +46,15 @@ class VideoVectorPool(VectorPool):
         return both.unflatten(0, (-1, clips)).mean(dim=1)  # (B * K, D) -> (B, K, D) -> (B, D)
 
 
+class Embedding(TypedDict, total=False):
+    """How videos are embedded; see `embed_videos`."""
+
+    clips: int | None
+    precision: torch.dtype | None
+    num_workers: int
+    on_progress: Progress | None
+
+
 def embed_videos(
     model: MMPTPreTrainedModel,
     dataset: MMDataset,
@@ -53,7 +62,7 @@ def embed_videos(
     *,
     epoch: int,
     pool: VectorPool,
-    clips: int = CLIPS,
+    clips: int | None = None,
     precision: torch.dtype | None = None,
     num_workers: int = 0,
     on_progress: Progress | None = None,
@@ -66,7 +75,7 @@ def embed_videos(
         blocks: which videos are computed together.
         epoch: the pass whose clips are drawn.
         pool: makes a video's vector of those of its clips.
-        clips: how many of a video's clips are embedded; all when it has no more.
+        clips: how many of a video's clips are embedded, all when it has no more; None for 4.
         precision: torch.bfloat16 or torch.float16 to compute in; None for the parameters' own.
         num_workers: how many make batches ahead.
         on_progress: called with the number of videos done, and of all.
@@ -75,8 +84,11 @@ def embed_videos(
         float32 (videos of all blocks, D), on the CPU.
 
     Raises:
-        ValueError: a vector is NaN or infinite, or the model mixes video and text.
+        ValueError: a vector is NaN or infinite, or the model mixes video and text, or `clips` is below 1.
     """
+    clips = CLIPS if clips is None else clips
+    if clips < 1:
+        raise ValueError(f"retri_clips is {clips}; it takes 1 or more, or null for {CLIPS}")
     if not blocks:
         return torch.empty(0, 0)
     total, done, parts = sum(len(block) for block in blocks), 0, []
