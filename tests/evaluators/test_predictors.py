@@ -1,5 +1,6 @@
 """What predictors say is what the plain way says: one item at a time, everything padded."""
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from mmpt.evaluators import predicting
 from mmpt.evaluators.cards import read_card
 from mmpt.evaluators.moments import rank_moments
 from mmpt.evaluators.predicting import read_rows
+from mmpt.evaluators.retrieval import RetrievalAnswers, RetrievalMetric
 from mmpt.evaluators.running import Evaluation, prepare
 from mmpt.models.heads import LocalisationModel, SegmentationModel
 from mmpt.processors.base import cached_tokenizer
@@ -176,6 +178,16 @@ def test_a_video_with_several_sentences_is_one_to_find(world: Path) -> None:
     assert paper["R5"]["value"] < 1.0  # a video stands there three times, once for each of its sentences
     assert card.protocol["candidates"] == "3 videos or clips for 9 texts"
     assert "text-to-video retrieval" in card.protocol["task"]
+
+
+def test_scores_are_never_there_all_at_once() -> None:
+    """Of 6,000 texts and videos 144 MB of scores."""
+    texts, videos = np.random.default_rng(0).standard_normal((2, 6000, 4), np.float32)
+    tracemalloc.start()
+    measures = RetrievalMetric().compute(RetrievalAnswers(texts, videos))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 50e6 and measures["MR"].value == pytest.approx(3000, abs=300)
 
 
 def test_moment_ranking_is_called_so(world: Path) -> None:

@@ -51,6 +51,23 @@ def test_a_bad_row_does_not_lose_the_others(tmp_path: Path, row: str, message: s
     one_fault(meta.faults, f"{path}:5", message, "left out")
 
 
+def test_all_splits_at_once(tmp_path: Path) -> None:
+    path = write(tmp_path / "hmdb51.csv", TABLE + "d.avi,wave,0,1,0\n")
+    meta = HMDB51MetaProcessor(config(test_path=path, hmdb51_split=None))
+    assert list(meta.listing.items) == [("a.avi", "brush hair"), ("b.avi", "wave"), ("c.avi", "run")]
+    assert meta.numbers == (1, 2, 3) and meta.marks == ((1, 2, 0), (2, 1, 2), (2, 2, 1))
+    one = HMDB51MetaProcessor(config(test_path=path, hmdb51_split=3))
+    assert one.numbers == (3,) and one.marks == ((2,),) and list(one.listing.items) == [("b.avi", "wave")]
+    broken = HMDB51MetaProcessor(config(test_path=write(tmp_path / "h.csv", TABLE + "d.avi,wave,2,1,\n")))
+    assert len(broken) == 3  # what split 3 says is not read
+
+
+@pytest.mark.parametrize("template", ["a person", "{} and {}", "{name}"])
+def test_a_sentence_without_a_place_for_the_name(template: str) -> None:
+    with pytest.raises(ValueError, match=r"dataset\.label_template is"):
+        HMDB51MetaProcessor(config(label_template=template))
+
+
 def test_features_are_named_with_the_ending_or_without(tmp_path: Path) -> None:
     folder = write_features(tmp_path / "feat", b=3)
     meta = HMDB51MetaProcessor(config(test_path=write(tmp_path / "h.csv", TABLE), vfeat_dir=folder))
