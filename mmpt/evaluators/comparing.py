@@ -15,6 +15,7 @@ SYSTEM = (
     "model",
     "checkpoint",
     "num_iso_layer",
+    "thresholds",
 )  # what one compares, in a card's protocol; all else should be the same
 HASHES = {"annotations": "texts or truth are not the same", "features": "the models have not seen the same videos"}
 
