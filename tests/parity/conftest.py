@@ -29,6 +29,7 @@ COVERED = (
     "11_retrieval",
     "12_config",
     "13_init_from_bert",
+    "14_eval",
 )
 SUPPORT = ("common",)  # what cases refer to
 
