@@ -17,8 +17,9 @@ from mmpt.text.captions import Captions, check_times
 SUFFIXES = (".srt", ".vtt")
 ROLLING = 0.5  # the part of the cues that begin with the line before, from which on that is taken for a carried line
 
-_TIME = r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d{1,3})?)"
+_TIME = r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d*)?)"
 TIMES = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s.*)?")
+ARROW, CLOCK = re.compile(r"[-=–—]\s*>|→"), re.compile(r"\d:\d\d")  # noqa: RUF001 for times in an odd form
 TAGS = re.compile(r"</?[a-zA-Z][^<>]*>|<[\d:.,]+>|\{\\[^{}]*\}")  # <c.red>, <v Ann>, <i>, <00:00:01.500>, {\an8}
 INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200e\u200f\u202a\u202b\u202c\ufeff"))
 _GROUPS = (  # the languages' two letters (ISO 639-1), by the first
@@ -64,7 +65,8 @@ def read_subtitles(path: Path, *, encoding: str | None = None) -> Subtitles:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is in another encoding, holds no cue, or a cue ends before it starts.
+        ValueError: it is in another encoding, holds no cue, a line has times in another form, or a cue ends before it
+            starts.
     """
     return parse_subtitles(_decoded(path, encoding), strict_blocks=path.suffix.lower() == ".vtt", source=str(path))
 
@@ -81,9 +83,9 @@ def parse_subtitles(text: str, *, strict_blocks: bool, source: str = "the text")
         Its captions.
 
     Raises:
-        ValueError: it holds no cue, or a cue ends before it starts.
+        ValueError: it holds no cue, a line has times in another form, or a cue ends before it starts.
     """
-    cues = _cues(text.splitlines(), strict_blocks=strict_blocks)
+    cues = _cues(text.splitlines(), strict_blocks=strict_blocks, source=source)
     if not cues:
         raise ValueError(f"{source} holds no cue; one begins with a line such as 00:00:01.500 --> 00:00:04.000")
     try:
@@ -189,15 +191,20 @@ def _decoded(path: Path, encoding: str | None) -> str:
     )
 
 
-def _cues(lines: Iterable[str], *, strict_blocks: bool) -> list[_Cue]:
+def _cues(lines: Iterable[str], *, strict_blocks: bool, source: str) -> list[_Cue]:
     cues: list[_Cue] = []
     cue: _Cue | None = None
     raw: list[str] = []  # lines since the last cue began
-    for line in lines:
+    for number, line in enumerate(lines, 1):
         if times := TIMES.fullmatch(line):
             _close(cue, raw, next_follows=True)
             cue, raw = _Cue(_seconds(*times.groups()[:3]), _seconds(*times.groups()[3:]), []), []
             cues.append(cue)
+        elif _looks_like_times(TAGS.sub("", line)):
+            raise ValueError(
+                f"{source}, line {number}: {line.strip()[:80]!r} looks like the times of a cue, but is none; they are "
+                "written 00:00:01.500 --> 00:00:04.000"
+            )
         elif not line and strict_blocks and cue is not None:
             _close(cue, raw, next_follows=False)
             cue = None
@@ -205,6 +212,11 @@ def _cues(lines: Iterable[str], *, strict_blocks: bool) -> list[_Cue]:
             raw.append(line)
     _close(cue, raw, next_follows=False)
     return cues
+
+
+def _looks_like_times(line: str) -> bool:
+    """Whether a line is meant for times: `-->` and a digit, or another arrow and a clock; `turn 90 -> 180` is text."""
+    return bool(re.search(r"\d", line) if "-->" in line else ARROW.search(line) and CLOCK.search(line))
 
 
 def _close(cue: _Cue | None, raw: list[str], *, next_follows: bool) -> None:

@@ -73,6 +73,8 @@ def test_a_line_that_is_said_again_is_no_rolling_caption() -> None:
         ("00:01,0 --> 00:02,0\n<i>a</i> {\\an8}<font color='#fff'>b</font> &amp; 3 < 4\n", [(1, 2, "a b & 3 < 4")]),
         ("00:01,0 --> 00:02,0\n\n00:03,0 --> 00:04,0\nx\n", [(1.0, 2.0, ""), (3.0, 4.0, "x")]),
         ("00:01,0 --> 00:02,0\n&lrm;a&nbsp;b\u200b c\n", [(1.0, 2.0, "a b c")]),
+        ("00:00:01.5000 --> 00:00:02.1234567\nmany decimals\n", [(1.5, 2.123, "many decimals")]),
+        ("00:01. --> 00:02,\nno decimals\n", [(1.0, 2.0, "no decimals")]),
     ],
 )
 def test_srt(text: str, expected: list[tuple[float, float, str]]) -> None:
@@ -96,6 +98,35 @@ def test_without_a_cue_is_an_error(text: str) -> None:
 def test_a_cue_that_ends_before_it_starts_is_named() -> None:
     with pytest.raises(ValueError, match=r"caption 2 ends before it starts: 5.0 to 4.0, 'late'"):
         rows("00:01.0 --> 00:02.0\na\n\n00:05.0 --> 00:04.0\nlate\n")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "00:00:03,000 -> 00:00:04,000",
+        "00:00:03,000 → 00:00:04,000",
+        "00:00:03,000 –> 00:00:04,000",  # noqa: RUF001 an editor's dash
+        "00:00:03,000 -- > 00:00:04,000",
+        "00:00:03:000 --> 00:00:04:000",
+        "3.0 --> 4.0",
+        "00:00:03,000 -->",
+        "-00:00:03,000 --> 00:00:04,000",
+    ],
+)
+@pytest.mark.parametrize("vtt", [False, True])
+def test_times_in_an_odd_form_become_no_text_and_do_not_vanish(line: str, vtt: bool) -> None:
+    cue = "00:00:01,000 --> 00:00:02,000\na\n\n"
+    with pytest.raises(ValueError, match=r"the text, line 4: '.*' looks like the times of a cue"):
+        rows(f"{cue}{line}\nb\n", vtt=vtt)
+    with pytest.raises(ValueError, match=r"the text, line 3: '.*' looks like the times of a cue"):
+        rows(f"1\n\n{line}\nb\n\n{cue}", vtt=vtt)
+
+
+@pytest.mark.parametrize("said", ["a -> b", "at 10:30 - 11:00", "turn it 90 -> 180", "a<00:00:01.500><c> -></c> b"])
+def test_arrows_and_times_may_be_said(said: str) -> None:
+    assert rows(f"00:01,0 --> 00:02,0\n{said}\n") == [
+        (1.0, 2.0, said.replace("<00:00:01.500><c>", "").replace("</c>", ""))
+    ]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
