@@ -56,4 +56,6 @@ class VideoRetriTask(Task):
             world=world,
             vectorpool=options.vectorpool_cls or "VideoVectorPool",
             retriever=options.retriever_cls or "VectorRetriever",
+            per_rank=options.per_rank,
+            clips=options.retri_clips,
         )
