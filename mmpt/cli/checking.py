@@ -3,6 +3,7 @@
 The functions fit `load_config(..., checks=...)`: they take the plain values of a file and say where a key is written.
 """
 
+import contextlib
 import glob
 import warnings
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,8 @@ CLASSES = {  # dotted key -> the kind of class that it names
     "vectorpool_cls": "vectorpool",
     "retriever_cls": "retriever",
 }
+PATH_ENDINGS = ("_path", "_dir", "_annotation")  # of the keys of a `dataset:` block that name files
+NO_PATHS = {entry.name for entry in fields(DatasetConfig)}  # but for those endings
 OTHER_SPLITS = {"train": ("test_path",), "valid": ("test_path",), "test": ("train_path", "val_path")}
 
 
@@ -93,13 +96,13 @@ def data_paths(dataset: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
         dataset: the block.
 
     Yields:
-        Key and path.
+        Key and path, of keys that end as those of paths do, and of values with a slash under keys that nothing declares.
     """
     for key, value in dataset.items():
         name = str(key)
-        if not isinstance(value, str) or name == "bert_name" or f"dataset.{name}" in CLASSES:
+        if not isinstance(value, str):
             continue
-        if name.endswith(("_path", "_dir")) or "/" in value:
+        if name.endswith(PATH_ENDINGS) or ("/" in value and name not in NO_PATHS | _declared(dataset)):
             yield name, value
 
 
@@ -123,6 +126,19 @@ def _resolve(kind: str, name: str, place: str) -> type | None:
     if later and ":" not in name and name not in names(kind):
         raise ValueError(f"{kind} {name!r} ({place}) is not known{nearest(name, [*names(kind), *later])}")
     return lookup(kind, name, where=place, may_import=True)
+
+
+def _declared(dataset: Mapping[Any, Any]) -> set[str]:
+    """The keys that the classes of a data set declare; those that are not found are told elsewhere."""
+    found: set[str] = set()
+    for key, kind in CLASSES.items():
+        block, _, role = key.partition(".")
+        name = dataset.get(role) if block == "dataset" else None
+        with contextlib.suppress(ValueError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an old name is told where the class is made
+            options = getattr(lookup(kind, name, may_import=True), "Options", None) if isinstance(name, str) else None
+            found |= {entry.name for entry in fields(options)} if options is not None else set()
+    return found
 
 
 def _check_keys(dataset: Mapping[Any, Any], chosen: list[type | None], where: Where) -> Iterator[str]:

@@ -79,6 +79,16 @@ def test_two_processes_check_a_training_and_the_first_alone_prints(
     assert "first batch of valid" in printed and "2 x 32 x 512" in printed
 
 
+def test_a_backbones_name_with_a_slash_is_no_path(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    about = {"backbone": "frame_vit/small", "version": "1", "precision": "fp32", "l2_normalized": True}
+    for file in (home / "feat").glob("*.npy"):
+        write_features(file, np.load(file), about)
+    assert main(["train", "train.yaml", "--check", "dataset.backbone=frame_vit/small"]) == 0
+    assert "first batch of train" in capsys.readouterr().out
+    assert main(["train", "train.yaml", "--check", "dataset.backbone=frame_vit/large"]) == 2
+    assert "frame_vit/small" in capsys.readouterr().err, "the name itself is looked at"
+
+
 def test_the_first_failing_code_of_a_list_and_what_did_not_run(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (home / "bad.yaml").write_text(TEST.replace("list.csv", "no.csv"))
     assert main(["launch", "bad.yaml,test.yaml", "--check"]) == 2

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mmpt.cli.checking import CLASSES, check_files, check_names
+from mmpt.cli.checking import CLASSES, check_files, check_names, data_paths
 from mmpt.cli.main import main
 from mmpt.config import load_config, parse_config
 from mmpt.config.project import is_project, read_project
@@ -130,6 +130,12 @@ def test_missing_files_are_told_together(tmp_path: Path, monkeypatch: pytest.Mon
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert parse_config(text, checks=(check_files,)).dataset.tfeat_dir == "feat/caption."
+
+
+def test_a_sentence_with_a_slash_is_no_path_and_an_annotation_is_one() -> None:
+    dataset = {"meta_processor": "HMDB51MetaProcessor", "label_template": "he/she does {}", "backbone": "frame_vit/vit"}
+    dataset |= {"video_processor": "no.such:Reader", "trainval_annotation": "a.json", "own": "lists/a.txt"}
+    assert list(data_paths(dataset)) == [("trainval_annotation", "a.json"), ("own", "lists/a.txt")]
 
 
 def test_a_bare_name_of_a_checkpoint_is_the_runs_own() -> None:
