@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 KEYS = ("start", "end", "text")
+LATEST = 1e6  # seconds, eleven days: a time behind that is in another unit, or a mistake
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def parse_captions(value: Any, *, backwards: bool = False) -> Captions:
         The captions; texts that are no strings are None.
 
     Raises:
-        ValueError: a list is missing, the lists differ in length, a time is no finite number from 0 on, or a caption
+        ValueError: a list is missing, the lists differ in length, a time is no number from 0 to `LATEST`, or a caption
             with text ends before it starts. The message says which caption, counted from 1.
     """
     if isinstance(value, str):
@@ -89,26 +90,28 @@ def check_times(captions: Captions, *, backwards: bool = False) -> None:
         backwards: accept captions that end before they start.
 
     Raises:
-        ValueError: a time is no finite number from 0 on, or a caption with text ends before it starts.
+        ValueError: a time is no number from 0 to `LATEST`, or a caption with text ends before it starts.
     """
     starts, ends = _numbers(captions.start), _numbers(captions.end)
-    if starts is not None and ends is not None and ((starts >= 0) & (starts <= ends) & (ends < math.inf)).all():
+    if starts is not None and ends is not None and ((starts >= 0) & (starts <= ends) & (ends <= LATEST)).all():
         return  # nearly always, and at a tenth of the time
     for number, (start, end, text) in enumerate(zip(captions.start, captions.end, captions.text, strict=True), 1):
-        try:
-            if 0 <= start <= end < math.inf:
-                continue
-        except TypeError:  # None, or text
-            pass
         for time in (start, end):
-            if not isinstance(time, int | float) or not 0 <= time < math.inf:
+            if isinstance(time, bool) or not isinstance(time, int | float) or not 0 <= time < math.inf:
                 raise ValueError(f"caption {number} has the time {time!r}; a time takes seconds from 0 on")
-        if not backwards and text is not None and text.strip():
+            if time > LATEST:
+                raise ValueError(
+                    f"caption {number} has the time {repr(time)[:40]}, more than {LATEST:,.0f} seconds; if the file's times are "
+                    "milliseconds, divide them by 1000"
+                )
+        if start > end and not backwards and text is not None and text.strip():
             raise ValueError(f"caption {number} ends before it starts: {start} to {end}, {text.strip()[:60]!r}")
 
 
 def _numbers(times: list[Any]) -> np.ndarray | None:
-    """Put times into an array; None where not all are numbers."""
+    """Put times into an array; None where not all are numbers, and true and false are none."""
+    if bool in set(map(type, times)):
+        return None
     try:
         array = np.array(times)
     except ValueError:  # lists of different length

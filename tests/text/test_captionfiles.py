@@ -203,12 +203,27 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
         ({"start": [0], "end": ["1"], "text": ["a"]}, "caption 1 has the time '1'"),
         ({"start": [[0]], "end": [[1]], "text": ["a"]}, "caption 1 has the time [0]"),
         ({"start": [0, [0]], "end": [1, [1, 2]], "text": ["a", "b"]}, "caption 2 has the time [0]"),
-        ({"start": [10**400], "end": [1], "text": ["a"]}, "caption 1 ends before it starts"),
+        ({"start": [10**400], "end": [1], "text": ["a"]}, f"caption 1 has the time 1{'0' * 39}, more than"),
     ],
 )
 def test_bad_captions_are_told(value: Any, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         parse_captions(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"start": [0], "end": [1e30], "text": ["a"]}, "caption 1 has the time 1e+30, more than 1,000,000 seconds"),
+        ({"start": [1500000], "end": [2000000], "text": [None]}, "caption 1 has the time 1500000, more than"),
+        ({"start": [0, False], "end": [1, True], "text": ["a", "b"]}, "caption 2 has the time False"),
+        ({"start": [0], "end": [True], "text": ["a"]}, "caption 1 has the time True; a time takes seconds"),
+    ],
+)
+def test_times_that_no_video_has_and_truth_values_are_refused(value: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        parse_captions(value)
+    assert len(parse_captions({"start": [0], "end": [1e6], "text": ["a"]})) == 1
 
 
 def test_odd_but_good_captions_are_taken() -> None:
