@@ -96,7 +96,7 @@ def data_paths(dataset: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
         dataset: the block.
 
     Yields:
-        Key and path, of keys that end as those of paths do, and of values with a slash under keys that nothing declares.
+        Key and path, where the key ends as those of paths do, or the value has a slash and nothing declares the key.
     """
     for key, value in dataset.items():
         name = str(key)
