@@ -39,11 +39,12 @@ def read_table(
         header: whether the first row names the columns.
 
     Returns:
-        The rows in order, blank lines left out; and a fault for each row that has too few cells, which is left out.
+        The rows in order, blank lines left out; and a fault for each row that has too few cells, or more than the
+        header has, which is left out.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no such table: a column is missing, a quote never ends, or it is no text.
+        ValueError: it is no such table: a column is missing or stands twice, a quote never ends, or it is no text.
     """
     lines = _cells(path, delimiter)
     names = list(columns)
@@ -55,12 +56,18 @@ def read_table(
         if absent:
             there = ", ".join(repr(name) for name in names if name)
             raise ValueError(f"{path}:{lines[0][0]} has no column {absent[0]!r}; its columns are {there}")
+        if twice := [name for name in names if name and names.count(name) > 1]:
+            raise ValueError(f"{path}:{lines[0][0]} has the column {twice[0]!r} more than once; remove or rename one")
         lines = lines[1:]
     needed = 1 + max(names.index(column) for column in columns)
     rows, faults = [], []
     for line, cells in lines:
         if len(cells) < needed:
             faults.append(f"{path}:{line} has {len(cells)} of {needed} cells; it is left out")
+            continue
+        if header and any(cell.strip() for cell in cells[len(names) :]):
+            hint = f"a text that holds {delimiter!r} takes double quotes around it"
+            faults.append(f"{path}:{line} has {len(cells)} cells for {len(names)} columns ({hint}); it is left out")
             continue
         values = {name: cell.strip() for name, cell in zip(names, cells, strict=False)}
         rows.append(Row(f"{path}:{line}", values))

@@ -33,11 +33,22 @@ def test_a_row_with_too_few_cells_is_left_out_and_told(tmp_path: Path) -> None:
     assert faults == [f"{path}:3 has 1 of 2 cells; it is left out"]
 
 
+def test_a_row_with_more_cells_than_the_header_does_not_lose_them_silently(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("id,text\nv0,a man, a plan\nv1,a man,,\nv2,c\n")
+    rows, faults = read_table(path, ("id", "text"))
+    assert [(row["id"], row["text"]) for row in rows] == [("v1", "a man"), ("v2", "c")]
+    assert faults == [
+        f"{path}:2 has 3 cells for 2 columns (a text that holds ',' takes double quotes around it); it is left out"
+    ]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", "is empty; its first line must name the columns id, text"),
         (b"id,words\nv0,a\n", "t.csv:1 has no column 'text'; its columns are 'id', 'words'"),
+        (b"id,text, text\nv0,a,b\n", "t.csv:1 has the column 'text' more than once; remove or rename one"),
         (b'id,text\nv0,a\nv1,"never ends\nv2,c\n', "t.csv:3 is not a row of a table"),
         (b"id,text\nv0,\xff\xfe\n", "is not UTF-8 text (byte 11)"),
     ],
@@ -53,7 +64,8 @@ def test_what_is_no_such_table(tmp_path: Path, content: bytes, message: str) -> 
 def test_without_a_header_columns_go_by_their_place(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("1,0.5,2,more\n")
-    rows, _ = read_table(path, ("step", "start", "end"), header=False)
+    rows, faults = read_table(path, ("step", "start", "end"), header=False)
+    assert not faults, "nothing says how many there are"
     assert dict(rows[0].values) == {"step": "1", "start": "0.5", "end": "2"}
 
 
