@@ -63,15 +63,17 @@ class MSRVTTMetaProcessor(MetaProcessor):
         rows, faults = read_table(path, ("video_id", "sentence"))
         items: list[tuple[str, str]] = []
         seen: dict[tuple[str, str], str] = {}
+        again: list[str] = []
         for row in rows:
             item = (row["video_id"], row["sentence"])
-            first = seen.setdefault(item, row.where)
             if not all(item):
                 faults.append(f"{row.where} has an empty {'sentence' if item[0] else 'video_id'}; it is left out")
-            elif first != row.where:
-                faults.append(f"{row.where} is the same as {first}; it is left out")
-            else:
-                items.append(item)
+                continue
+            items.append(item)
+            if (first := seen.setdefault(item, row.where)) != row.where:
+                again.append(f"{row.where} is the same as {first}")
+        if again:  # kept, for the published numbers are over all rows
+            faults.append(f"{path} says {len(again):,} items again, {again[0]} for one; each is an item")
         kept, missing = self.keep_available(items, lambda item: item[0])
         return Listing(kept, str(path), missing, tuple(faults))
 

@@ -31,13 +31,25 @@ def test_a_test_list_keeps_its_order_and_tells_what_it_leaves_out(tmp_path: Path
     table = 'key,video_id,sentence\n0,v1,"one, two"\n1,v0,three\n2,v2,four\n3,v0,\n4,v1,"one, two"\n5,v1,other\n6\n'
     path = write(tmp_path / "test.csv", table)
     meta = MSRVTTMetaProcessor(config(test_path=path, vfeat_dir=folder))
-    assert [meta[index] for index in range(len(meta))] == [("v1", "one, two"), ("v0", "three"), ("v1", "other")]
+    assert [meta[index] for index in range(len(meta))] == [
+        ("v1", "one, two"),
+        ("v0", "three"),
+        ("v1", "one, two"),
+        ("v1", "other"),
+    ]
     assert meta.missing == ("v2",)
     assert list(meta.faults) == [
         f"{path}:8 has 1 of 3 cells; it is left out",
         f"{path}:5 has an empty sentence; it is left out",
-        f"{path}:6 is the same as {path}:2; it is left out",
+        f"{path} says 1 items again, {path}:6 is the same as {path}:2 for one; each is an item",
     ]
+
+
+def test_a_row_that_stands_twice_stays_twice_for_the_published_numbers_are_over_all_rows(tmp_path: Path) -> None:
+    path = write(tmp_path / "test.csv", "video_id,sentence\nv0,a dog\nv0,a dog\nv1,a dog\nv0,a dog\n")
+    meta = MSRVTTMetaProcessor(config(test_path=path))
+    assert [meta[index] for index in range(len(meta))] == [("v0", "a dog")] * 2 + [("v1", "a dog"), ("v0", "a dog")]
+    one_fault(meta.faults, "says 2 items again", f"{path}:3 is the same as {path}:2", "each is an item")
 
 
 def test_training_goes_through_the_videos_as_often_as_asked(tmp_path: Path, sentences: str) -> None:
