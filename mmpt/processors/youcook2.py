@@ -189,12 +189,15 @@ def read_annotations(path: Path) -> tuple[dict[str, dict[int, Clip]], list[str]]
         for index, entry in enumerate(json_part(record, "annotations", list, path)):
             where = f"{path}, {video}, annotations[{index}]"
             segment = entry.get("segment") if isinstance(entry, dict) else None
+            number_of_clip = entry.get("id", index) if isinstance(entry, dict) else index
             if not isinstance(segment, list) or len(segment) != 2:
                 faults.append(f"{where} has no segment [first second, last second]; it is left out")
-            elif entry.get("id", index) in clips:
-                faults.append(f"{where} has the id {entry['id']!r}, as one before it has; it is left out")
+            elif not isinstance(number_of_clip, int) or isinstance(number_of_clip, bool):
+                faults.append(f"{where} has the id {number_of_clip!r}, which is no whole number; it is left out")
+            elif number_of_clip in clips:
+                faults.append(f"{where} has the id {number_of_clip}, as one before it has; it is left out")
             else:
-                clips[entry.get("id", index)] = Clip(where, video, segment[0], segment[1], entry.get("sentence"))
+                clips[number_of_clip] = Clip(where, video, segment[0], segment[1], entry.get("sentence"))
     return annotations, faults
 
 

@@ -89,6 +89,15 @@ def test_a_bad_segment_does_not_lose_the_others(tmp_path: Path, segment: Any, me
     assert len(YoucookVideoProcessor(config(**keys))(("d", 1, 20))) == 7  # the clip goes on, the features do not
 
 
+@pytest.mark.parametrize("number", [[1], {"a": 1}, "1", 0.5, True, None])
+def test_an_id_that_is_no_whole_number_is_told_and_does_not_lose_the_others(tmp_path: Path, number: Any) -> None:
+    entries = [{"segment": [1, 2], "id": number, "sentence": "x"}, {"segment": [1, 20], "id": 1, "sentence": "y"}]
+    annotations = annotated(tmp_path, d={"annotations": entries})
+    meta = YoucookNLGMetaProcessor(config(test_path=write(tmp_path / "l.txt", "d\n"), trainval_annotation=annotations))
+    assert list(meta.listing.items) == [(("d", 1, 20), "y")]
+    one_fault(meta.faults, "d, annotations[0]", f"has the id {number!r}, which is no whole number", "left out")
+
+
 def test_a_table_says_all_itself(tmp_path: Path) -> None:
     rows = "60,47,226,pick the ends off,xHr8\n5,1,226,,xHr8\n60,47,226,pick the ends off,xHr8\n9,8.5,1,stir,gone\n"
     path = write(tmp_path / "val.csv", "end,start,task,text,video_id\n" + rows + "12.1,3.9,1,mix,xHr8\nx,2,1,a,xHr8\n")
