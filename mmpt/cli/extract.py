@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmpt.cli.inputs import find_videos
+from mmpt.utils.tables import read_lines
 
 if TYPE_CHECKING:
     from mmpt.cli.tally import Tally
@@ -111,13 +112,19 @@ def _words(args: argparse.Namespace) -> list[str]:
     """The videos and folders that were asked for."""
     listed: list[str] = []
     if args.list is not None:
-        text = sys.stdin.read() if str(args.list) == "-" else args.list.read_text(encoding="utf-8")
-        listed = [line.strip() for line in text.splitlines() if line.strip()]
+        listed = _listed(args.list)
         if not listed:
             raise ValueError(f"--list {args.list} holds no line; it takes one video's path on each")
     if not args.videos and not listed:
         raise ValueError("there is nothing to extract; give video files or folders, or --list FILE")
     return [*args.videos, *listed]
+
+
+def _listed(path: Path) -> list[str]:
+    if path.is_file():
+        return [line for _, line in read_lines(path)]
+    text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")  # a pipe: --list <(find ...)
+    return [line.strip() for line in text.removeprefix("\ufeff").split("\n") if line.strip()]
 
 
 def _shard(text: str | None) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from mmpt.utils.places import locate
 from mmpt.utils.registry import register
 from mmpt.utils.shardedtensor import open_shard, read_meta
 from mmpt.utils.shardindex import read_index, shard_files
+from mmpt.utils.tables import read_lines
 from mmpt.video.features import check_origin
 
 SHARDS = {"train": "train", "valid": "val", "test": "val"}  # split -> what its shards are called
@@ -84,18 +85,11 @@ class ListedVideos(MetaProcessor):
             FileNotFoundError: the list is not there.
             ValueError: it is no text in UTF-8.
         """
-        path = self.split_path()
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path} is no text in UTF-8 ({error}); it takes one video id a line") from error
         ids: dict[str, None] = {}
         repeated = []
-        for number, line in enumerate(lines, 1):
-            if not (video_id := line.strip()):
-                continue
+        for where, video_id in read_lines(self.split_path()):
             if video_id in ids:
-                repeated.append(f"{path}:{number}: {video_id} stands there already")
+                repeated.append(f"{where}: {video_id} stands there already")
             ids[video_id] = None
         return ids, repeated
 

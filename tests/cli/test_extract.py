@@ -1,6 +1,7 @@
 """`mmpt extract`, from videos to feature files, with interruptions of every kind."""
 
 import errno
+import io
 import json
 import os
 import signal
@@ -117,6 +118,22 @@ def test_lists_and_parts(folder: Path, tmp_path: Path, capsys) -> None:
     words = ("--list", tmp_path / "list.txt", "-o", tmp_path / "feats", "--backbone", "grid", "--json")
     done = [json.loads(run(capsys, *words, "--shard", f"{number}/3")[1])["done"] for number in (1, 2, 3)]
     assert sum(done) == 4 == len(list((tmp_path / "feats").iterdir()))
+
+
+def test_lists_that_windows_wrote_and_lists_of_pipes(folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    text = f"\ufeff{folder}/v0.mkv\r\n\r\n{folder}/v1.mkv\r\n"
+    (tmp_path / "list.txt").write_text(text, newline="")
+    code, told, _ = run(capsys, "--list", tmp_path / "list.txt", "-o", tmp_path / "a", "--backbone", "grid")
+    assert code == 0 and told.startswith("2 done")
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    code, told, _ = run(capsys, "--list", "-", "-o", tmp_path / "b", "--backbone", "grid")
+    assert code == 0 and told.startswith("2 done")
+    reading, writing = os.pipe()
+    os.write(writing, text.encode())
+    os.close(writing)
+    code, told, _ = run(capsys, "--list", f"/dev/fd/{reading}", "-o", tmp_path / "c", "--backbone", "grid")
+    os.close(reading)
+    assert code == 0 and told.startswith("2 done")
 
 
 def test_some_fail_and_the_rest_goes_on(folder: Path, tmp_path: Path, capsys) -> None:

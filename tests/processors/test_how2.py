@@ -57,6 +57,12 @@ def test_an_id_that_stands_twice_is_told_with_its_line(keys: dict, tmp_path: Pat
     assert meta.faults == (f"{tmp_path / 'train.lst'}:5: v2 stands there already",)
 
 
+def test_a_list_that_windows_wrote_keeps_its_first_id(keys: dict, tmp_path: Path) -> None:
+    (tmp_path / "train.lst").write_bytes(b"\xef\xbb\xbfv0\r\n\r\nv1\r\n")
+    meta = ShardedHow2MetaProcessor(narrated(keys))
+    assert ids(meta) == ["v0", "v1"] and not meta.missing and not meta.faults
+
+
 def test_a_video_in_two_shards_is_told(keys: dict, tmp_path: Path) -> None:
     for path in tmp_path.glob("*_index.json"):
         path.unlink()
@@ -93,7 +99,7 @@ def test_none_of_the_list_says_where_it_looked(keys: dict, tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "gives no item for the split"), (b"\xff\xfe\x00", "no text in UTF-8.*one video id a line")],
+    [(b"", "gives no item for the split"), (b"\xff\xfe\x00", "is not UTF-8 text")],
 )
 def test_a_list_of_nothing(keys: dict, tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "train.lst").write_bytes(content)
