@@ -1,9 +1,10 @@
 """What stands on a command line: videos, folders of videos and sentences, told apart."""
 
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
+
+from mmpt.utils.walking import walk_files
 
 VIDEO_SUFFIXES = frozenset(
     f".{ending}"
@@ -89,8 +90,7 @@ def _walk(folder: Path) -> tuple[list[Path], list[str]]:
             f"the folder {error.filename} cannot be read ({error.strerror}); make it readable, or leave it out"
         )
 
-    names = (Path(place) / name for place, _, files in os.walk(folder, onerror=note) for name in files)
-    return sorted(path for path in names if path.suffix.lower() in VIDEO_SUFFIXES), barred
+    return sorted(path for path in walk_files(folder, note) if path.suffix.lower() in VIDEO_SUFFIXES), barred
 
 
 def _endings() -> str:
@@ -120,7 +120,7 @@ def _exists(path: Path) -> bool:
 
 
 def _inside(folder: Path) -> list[Path]:
-    found = sorted(file for file in folder.rglob("*") if file.suffix.lower() in VIDEO_SUFFIXES and not is_folder(file))
+    found, _ = _walk(folder)
     if not found:
         raise ValueError(f"{folder} is a folder that holds no video; known endings are {_endings()} ({USE_TEXT})")
     return found

@@ -6,13 +6,13 @@ what follows is its text, up to an empty line (.vtt) or to the next cue (.srt, w
 
 import html
 import itertools
-import os
 import re
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmpt.text.captions import Captions, check_times
+from mmpt.utils.walking import walk_files
 
 SUFFIXES = (".srt", ".vtt")
 ROLLING = 0.5  # the part of the cues that begin with the line before, from which on that is taken for a carried line
@@ -138,10 +138,7 @@ def _walk(folder: Path) -> list[Path]:
     def refuse(error: OSError) -> None:
         raise error
 
-    found = []
-    for place, _, names in os.walk(folder, onerror=refuse):
-        found += [Path(place, name) for name in names if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
-    return sorted(found)
+    return sorted(path for path in walk_files(folder, refuse) if path.name.lower().endswith(SUFFIXES))
 
 
 def _in_language(files: list[tuple[str, Path]], language: str) -> list[tuple[str, Path]]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mmpt.cli.inputs import split_inputs
+from mmpt.cli.inputs import find_videos, split_inputs
 
 
 def test_words_and_files_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,6 +30,27 @@ def test_a_folder_gives_the_files_below_it(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     (tmp_path / "lost.mp4").symlink_to(tmp_path / "nothing")
     assert split_inputs([str(tmp_path)]) == ([tmp_path / name for name in ("b.MKV", "lost.mp4", "x.mp4/a.mp4")], [])
+
+
+def test_folders_behind_links_are_looked_into_once(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "videos", tmp_path / "disk"
+    for path in (inside / "a.mp4", inside / "z/b.mp4", outside / "c.mp4", outside / "deep/d.mp4"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (inside / "link").symlink_to(outside)
+    (inside / "deep").symlink_to(outside / "deep")
+    (inside / "a").symlink_to(inside / "z")  # its own path counts, although the link stands before it
+    (outside / "loop").symlink_to(inside)
+    found = [inside / name for name in ("a.mp4", "deep/d.mp4", "link/c.mp4", "z/b.mp4")]
+    assert find_videos([str(inside)]) == (found, [])
+    assert split_inputs([str(inside)]) == (found, [])
+
+
+def test_hidden_files_of_a_folder_are_no_videos(tmp_path: Path) -> None:
+    for name in ("clip.mp4", "._clip.mp4", ".hidden.mp4"):
+        (tmp_path / name).touch()
+    assert find_videos([str(tmp_path)]) == split_inputs([str(tmp_path)]) == ([tmp_path / "clip.mp4"], [])
+    assert find_videos([str(tmp_path / ".hidden.mp4")])[0] == [tmp_path / ".hidden.mp4"]  # asked for by name
 
 
 @pytest.mark.parametrize("name", ["empty", "x.mp4"])

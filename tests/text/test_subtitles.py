@@ -179,3 +179,13 @@ def test_a_folder_is_searched(tmp_path: Path) -> None:
 def test_a_folder_without_subtitles_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="holds no subtitle file"):
         find_subtitles(tmp_path)
+
+
+def test_subtitles_in_folders_behind_links_are_found_once(tmp_path: Path) -> None:
+    for name in ("here/a.srt", "disk/b.en.vtt"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    (tmp_path / "here/link").symlink_to(tmp_path / "disk")
+    (tmp_path / "disk/loop").symlink_to(tmp_path / "here")
+    found = {"a": tmp_path / "here/a.srt", "b": tmp_path / "here/link/b.en.vtt"}
+    assert find_subtitles(tmp_path / "here") == (found, {})
