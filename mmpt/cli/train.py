@@ -3,6 +3,7 @@
 import argparse
 import logging
 import sys
+import traceback
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
     from mmpt.training.session import Session
     from mmpt.training.telling import Observer
 
-ERROR = 2  # exit code of bad input
+FAILED, ERROR = 1, 2  # exit codes of what is our own fault, and of bad input
 EXAMPLES = """examples:
   mmpt train projects/retri/videoclip/how2.yaml
   mmpt train projects/mtm/vlm/vtt.yaml --check fairseq.dataset.batch_size=64
@@ -47,10 +48,27 @@ def run(args: argparse.Namespace) -> int:
 
         prepare(args, evaluation=False)
         return 0
-    from mmpt.training.processes import Processes, ProcessLostError
-    from mmpt.training.signals import Stop
+    from mmpt.utils.optional import require
+
+    require("accelerate", extra="train")
+    from mmpt.training.processes import Processes
 
     processes = Processes(_device(args.device))
+    if processes.world == 1:
+        return _run(args, processes)
+    try:
+        code = _run(args, processes)
+    except Exception:
+        traceback.print_exc()
+        code = FAILED
+    return processes.leave(code)
+
+
+def _run(args: argparse.Namespace, processes: "Processes") -> int:
+    """Prepare and train in this process."""
+    from mmpt.training.processes import ProcessLostError
+    from mmpt.training.signals import Stop
+
     if not processes.first:
         logging.getLogger().setLevel(logging.ERROR)
     session, error = _ready(args, processes)
@@ -60,19 +78,17 @@ def run(args: argparse.Namespace) -> int:
         assert session is not None
         with Stop() as stop:
             code = _train(session, processes, stop)
-        if stop.asked and code == 0 and not session.trainer.finished:
-            if processes.first:
-                sys.stderr.write("mmpt: stopped; what is done is kept, and the same command goes on from there\n")
-            return stop.code
-        return code
     except ProcessLostError:
         sys.stderr.write(
-            f"mmpt: error: process {processes.rank}: another process of this training ended; what it said "
-            "stands above. The same command goes on from the last checkpoint\n"
+            f"mmpt: error: process {processes.rank}: another process of this training ended; what it said stands "
+            "above. The same command goes on from the last checkpoint\n"
         )
         return ERROR
-    finally:
-        processes.end()
+    if code or not stop.asked or session.trainer.finished:
+        return code
+    if processes.first:
+        sys.stderr.write("mmpt: stopped; what is done is kept, and the same command goes on from there\n")
+    return stop.code
 
 
 def _device(name: str) -> str:
@@ -113,8 +129,8 @@ def _observer(config: Any, processes: "Processes", told: dict[str, Any]) -> "Obs
 
 def _train(session: "Session", processes: "Processes", stop: Any) -> int:
     from mmpt.cli.training_display import ShownObserver
-    from mmpt.training.damage import SharedError
     from mmpt.training.estimate import advice, is_out_of_memory
+    from mmpt.training.processes import SharedError
 
     trainer = session.trainer
     observer = trainer.observer
@@ -125,10 +141,15 @@ def _train(session: "Session", processes: "Processes", stop: Any) -> int:
         trainer.run(stop)
     except SharedError as error:
         return _told(processes, error)
+    except (ValueError, OSError) as error:  # an item that cannot be read: the others notice that this one ends
+        sys.stderr.write(f"mmpt: error: {error}\n")
+        return ERROR
     except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise _explained(error, processes) from error
-        sys.stderr.write(f"mmpt: error: {error}\nmmpt: {advice(trainer.optim, session.run.loader.batch_size)}\n")
+        if is_out_of_memory(error):
+            told = advice(trainer.optim, session.run.loader.batch_size)
+        else:
+            told = _explained(error, processes)
+        sys.stderr.write(f"mmpt: error: {str(error).splitlines()[0]}\nmmpt: {told}\n")
         return ERROR
     finally:
         if isinstance(observer, ShownObserver):
@@ -138,18 +159,21 @@ def _train(session: "Session", processes: "Processes", stop: Any) -> int:
     return 0
 
 
-def _explained(error: BaseException, processes: "Processes") -> BaseException:
-    """Say what torch's errors of other processes mean."""
+def _explained(error: BaseException, processes: "Processes") -> str:
+    """Say what torch's errors about other processes mean; others are raised again."""
     from mmpt.training.processes import ProcessLostError
 
     text = str(error)
+    if isinstance(error, ProcessLostError):
+        raise error
     if "DataLoader worker" in text:
-        return ValueError(
-            f"a process that reads ahead was killed, often for want of memory ({text.splitlines()[0]}); take fewer "
-            "(fairseq.dataset.num_workers), then give the same command again"
+        return (
+            "a process that reads ahead was killed, often for want of memory; take fewer of them "
+            "(fairseq.dataset.num_workers), then give the same command again: it goes on from the last checkpoint"
         )
-    lost = processes.world > 1 and any(word in text for word in ("Connection", "gloo", "NCCL", "peer"))
-    return ProcessLostError(text) if lost else error
+    if processes.world > 1 and any(word in text for word in ("Connection", "gloo", "NCCL", "peer")):
+        raise ProcessLostError(text) from error
+    raise error
 
 
 def _told(processes: "Processes", error: Exception | None) -> int:

@@ -43,8 +43,7 @@ class PairLoss(Loss):
                 "contrastive loss takes two of shape (pairs, width), row by row belonging together"
             )
         if self.gather and dist.is_initialized() and dist.get_world_size() > 1:
-            pooled_video = torch.cat(all_gather(pooled_video))  # (B, D) -> (processes * B, D)
-            pooled_text = torch.cat(all_gather(pooled_text))
+            pooled_video, pooled_text = gather_rows(pooled_video), gather_rows(pooled_text)
         return pooled_video @ pooled_text.T
 
 
@@ -124,6 +123,23 @@ class NCE(Loss):
         true, false = align_scores[:, 0].chunk(2)  # (B,), (B,)
         logits = torch.cat([true[:, None], false.expand(len(true), -1)], dim=1)  # (B, 1 + B)
         return {"nce": F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))}
+
+
+def gather_rows(rows: torch.Tensor) -> torch.Tensor:
+    """Collect the rows of all processes, with gradients through all of them.
+
+    Args:
+        rows: float (B, D); B may differ from process to process.
+
+    Returns:
+        float (sum of all B, D), in the order of the processes.
+    """
+    own = torch.tensor([len(rows)], device=rows.device)
+    counts = [torch.empty_like(own) for _ in range(dist.get_world_size())]
+    dist.all_gather(counts, own)
+    sizes = [int(count) for count in counts]
+    padded = F.pad(rows, (0, 0, 0, max(sizes) - len(rows)))  # a collective takes as many rows of each
+    return torch.cat([part[:size] for part, size in zip(all_gather(padded), sizes, strict=True)])
 
 
 def _diagonal(scores: torch.Tensor) -> torch.Tensor:

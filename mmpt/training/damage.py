@@ -10,15 +10,11 @@ import torch
 from safetensors.torch import save_file
 
 from mmpt.training.checkpoint import Progress
-from mmpt.training.processes import Processes
+from mmpt.training.processes import Processes, SharedError
 from mmpt.utils.files import atomic_path
 
 NAMED = 5  # videos that a message names
 Seen = tuple[int, Mapping[str, Any], Mapping[str, torch.Tensor]]  # number of the batch, the batch, its losses
-
-
-class SharedError(ValueError):
-    """All processes know of it and stop; those that have nothing to say give an empty message."""
 
 
 class NonFiniteError(SharedError):

@@ -15,6 +15,7 @@ from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.models.checkpoints import original_state
 from mmpt.models.original import write_original
 from mmpt.training.checkpoint import HINT, STATE, Progress, State, write_state
+from mmpt.training.processes import SharedError
 from mmpt.utils.disk import disk_full_told
 
 LAST, BEST = "checkpoint_last.pt", "checkpoint_best.pt"
@@ -58,11 +59,13 @@ class Keeper:
             The one that `best_checkpoint_metric` names.
 
         Raises:
-            ValueError: there is none of that name.
+            SharedError: there is none of that name.
         """
         name = self.config.best_checkpoint_metric
         if name not in losses:
-            raise ValueError(f"fairseq: best_checkpoint_metric is {name!r}; this training measures {', '.join(losses)}")
+            raise SharedError(
+                f"fairseq: best_checkpoint_metric is {name!r}; this training measures {', '.join(losses)}"
+            )
         return losses[name]
 
     def judge(self, progress: Progress, measure: float | None) -> bool:

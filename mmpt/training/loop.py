@@ -19,11 +19,11 @@ from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.tasks.base import Task
 from mmpt.training.batches import Batches, Keys
 from mmpt.training.checkpoint import Progress, State, pack, unpack
-from mmpt.training.damage import SharedError, refuse
+from mmpt.training.damage import refuse
 from mmpt.training.estimate import Estimate, estimate
 from mmpt.training.keeping import Keeper
 from mmpt.training.optim import MovingAverage, learning_rate, make_optimizer
-from mmpt.training.processes import Processes
+from mmpt.training.processes import Processes, SharedError
 from mmpt.training.signals import Stop
 from mmpt.training.telling import Observer
 from mmpt.utils.seeding import generator
@@ -148,14 +148,11 @@ class Trainer:
         """Ask the task for the clusters of the epoch that begins."""
         progress, who = self.progress, self.processes
         began = time.perf_counter()
-        plan = self.task.plan(
-            self.model,
-            self.train_batches.dataset,
-            seed=self.optim.seed,
-            epoch=progress.epoch,
-            rank=who.rank,
-            world=who.world,
-        )
+        where = {"epoch": progress.epoch, "rank": who.rank, "world": who.world}
+        try:
+            plan = self.task.plan(self.model, self.train_batches.dataset, seed=self.optim.seed, **where)
+        except ValueError as error:  # which all processes raise together
+            raise SharedError(str(error)) from error
         self.model.train()
         if plan is not None:
             self.train_batches.use(plan.clusters)
@@ -170,7 +167,7 @@ class Trainer:
         size = world * self.optim.update_freq[min(epoch, len(self.optim.update_freq) - 1)]
         groups = [batches[start : start + size] for start in range(self.progress.batch, len(batches), size)]
         if not groups:
-            raise ValueError(
+            raise SharedError(
                 f"epoch {epoch + 1} has no batch for each of {world} processes; take fewer processes, or a smaller "
                 "batch (fairseq.dataset.batch_size, dataset.num_video_per_batch)"
             )
@@ -205,7 +202,11 @@ class Trainer:
         progress.sums = {name: progress.sums.get(name, 0.0) + line[name] for name in ("loss", *sums)}
         progress.counted += 1
         seconds = time.perf_counter() - began
-        speed = {"pairs_per_second": pairs / seconds, "waiting": waited / self.processes.world / seconds}
+        speed = {
+            "pairs": pairs,
+            "pairs_per_second": pairs / seconds,
+            "waiting": waited / self.processes.world / seconds,
+        }
         self._tell("update", {**line, "lr": self.optimizer.param_groups[0]["lr"], **speed})
 
     def _backward(self, batch: Mapping[str, Any], number: int, *, parts: int, last: bool) -> dict[str, torch.Tensor]:

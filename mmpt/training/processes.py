@@ -1,5 +1,7 @@
 """The processes of a training: who is who, and what they tell each other. The only place that knows Accelerate."""
 
+import os
+import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
@@ -15,6 +17,10 @@ PATIENCE = timedelta(hours=2)  # that a process waits for another which is busy;
 
 class ProcessLostError(RuntimeError):
     """Another process of the training has ended."""
+
+
+class SharedError(ValueError):
+    """All processes know of it and stop; those that have nothing to say give an empty message."""
 
 
 class Processes:
@@ -35,7 +41,7 @@ class Processes:
             mixed_precision="no",  # the loop casts by itself, and Accelerate holds one choice for a whole process
             kwargs_handlers=[
                 # what a batch leaves out differs: a pooler always, frames or words where a whole modality is masked
-                DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False),
+                DistributedDataParallelKwargs(find_unused_parameters=True),
                 InitProcessGroupKwargs(timeout=PATIENCE),
             ],
         )
@@ -92,7 +98,20 @@ class Processes:
             raise ProcessLostError(str(error)) from error
         return told.tolist()
 
-    def end(self) -> None:
-        """Leave the others."""
-        if dist.is_initialized():
-            dist.destroy_process_group()
+    def leave(self, code: int) -> int:
+        """End this process; of several it does not come back.
+
+        Torch's threads may wait for Python's lock while Python waits for them, when a process group is taken down: a
+        process that has nothing left to do would then hang for ever. So nothing is taken down.
+
+        Args:
+            code: the exit code.
+
+        Returns:
+            The code, where there is one process.
+        """
+        if self.world > 1:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+        return code

@@ -1,6 +1,10 @@
 """Small trainings: shards of a made-up HowTo100M, annotated data sets, and a BERT with two layers."""
 
 import json
+import multiprocessing
+import os
+import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,7 @@ import yaml
 from safetensors.torch import save_file
 from transformers import BertConfig, BertModel
 
+from mmpt.cli.main import main
 from tests.conftest import ROOT
 from tests.homes import make_bert
 from tests.processors.narrated import WIDTH, write_narrated
@@ -29,7 +34,9 @@ def make_world(folder: Path, *, seconds: tuple[int, ...] = SECONDS, dropout: flo
     keys = write_narrated(folder / "shards", seconds)
     for path in sorted((folder / "shards").glob("*train*")):
         (path.parent / path.name.replace("train", "val")).write_bytes(path.read_bytes())
-    make_bert(folder / "bert", {**SIZES, "hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}, WORDS)
+    make_bert(
+        folder / "bert", {**SIZES, "hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}, WORDS
+    )
     torch.manual_seed(0)
     model = BertModel(BertConfig.from_pretrained(folder / "bert"))
     heads = torch.nn.Linear(SIZES["hidden_size"], SIZES["hidden_size"])
@@ -44,11 +51,15 @@ def make_world(folder: Path, *, seconds: tuple[int, ...] = SECONDS, dropout: flo
     return folder
 
 
-def narrated_yaml(folder: Path, project: str = "retri/videoclip/how2.yaml", **more: Any) -> Path:
-    """Write the project's pre-training file with the paths and sizes of this world; `more` are dotted keys."""
-    shards = folder / "shards"
+VIDEOCLIP, VLM = "retri/videoclip/how2.yaml", "mtm/vlm/how2.yaml"
+
+
+def narrated_yaml(world: Path, folder: Path, project: str = VIDEOCLIP, **more: Any) -> Path:
+    """Write the project's pre-training file with the paths and sizes of a world, and its run in `folder`; `more` are
+    keys with __ for dots."""
+    shards = world / "shards"
     values: dict[str, Any] = {
-        "dataset.bert_name": str(folder / "bert"),
+        "dataset.bert_name": str(world / "bert"),
         "dataset.max_len": 24,
         "dataset.max_video_len": 8,
         "dataset.train_path": str(shards / "train.lst"),
@@ -72,7 +83,7 @@ def narrated_yaml(folder: Path, project: str = "retri/videoclip/how2.yaml", **mo
         values |= {"dataset.sampled_video_max_len": 8, "dataset.num_video_per_batch": 2, "dataset.clip_per_video": 3}
         values |= {"num_cands": 4, "model.num_hidden_video_layers": 1}
     tree = yaml.safe_load((ROOT / "projects" / project).read_text())
-    for key, value in {**values, **more}.items():
+    for key, value in {**values, **{key.replace("__", "."): value for key, value in more.items()}}.items():
         *blocks, last = key.split(".")
         block = tree
         for name in blocks:
@@ -83,9 +94,59 @@ def narrated_yaml(folder: Path, project: str = "retri/videoclip/how2.yaml", **mo
     return path
 
 
+def train(path: Path, *words: str) -> int:
+    """Train as a user does, in this process."""
+    return main(["train", str(path), "--device", "cpu", *words])
+
+
+def server() -> multiprocessing.context.ForkServerContext:
+    """Starts processes that have everything imported already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["mmpt.training.session", "mmpt.cli.training_display", "mmpt.processors"])
+    return context
+
+
+def child(words: Sequence[str], told: Path, variables: dict[str, str]) -> None:
+    """Run `mmpt` in a process of its own; what it says goes to a file."""
+    file = os.open(told, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(file, stream)
+    os.environ.update(variables)
+    raise SystemExit(main(words))
+
+
+def start(path: Path, told: Path, *words: str, **variables: str) -> multiprocessing.process.BaseProcess:
+    """Train in a process of its own."""
+    words = ("train", str(path), "--device", "cpu", *words)
+    process = server().Process(target=child, args=(words, told, variables))
+    process.start()
+    return process
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def train_two(path: Path, told: Path, *words: str, **variables: str) -> list[int | None]:
+    """Train with two processes that know of each other as torchrun lets them.
+
+    Returns:
+        Their exit codes.
+    """
+    shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    ranks = [
+        start(path, told, *words, RANK=str(rank), LOCAL_RANK=str(rank), **shared, **variables) for rank in range(2)
+    ]
+    for process in ranks:
+        process.join(120)
+    return [process.exitcode for process in ranks]
+
+
 def curve(folder: Path, kind: str = "update") -> list[dict[str, float]]:
     """The numbers of a run's log, without what is measured in seconds."""
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (folder / "runs" / "metrics.jsonl").read_text().splitlines()]
     timed = ("pairs_per_second", "waiting", "seconds")
     return [{k: v for k, v in line.items() if k not in timed} for line in lines if line["kind"] == kind]
 

@@ -1,0 +1,46 @@
+"""Tasks as a user may write them outside the package, each for one thing that can happen."""
+
+import os
+import signal
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from mmpt.retrieval.planner import Plan
+from mmpt.tasks.base import Task
+from mmpt.tasks.contrastive import VideoRetriTask
+
+
+class Unequal(VideoRetriTask):
+    """Clusters of one to three videos."""
+
+    def plan(self, *_: Any, **__: Any) -> Plan:
+        return Plan(((0, 1, 2), (3,), (4, 5), (6, 7, 8), (9,), (10, 1)), {"clusters": 6.0, "hard_negatives": 0.0})
+
+
+class Killed(VideoRetriTask):
+    """The second process is killed in its second epoch."""
+
+    def training_step(self, model: nn.Module, batch: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        if os.environ["RANK"] == "1" and os.path.exists(os.environ["KILL"]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().training_step(model, batch)
+
+
+class TooLarge(Task):
+    """Asks for more memory than there is."""
+
+    def training_step(self, model: nn.Module, batch: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        return {"loss": torch.empty(1 << 60).sum()}
+
+
+class Broken(VideoRetriTask):
+    """One batch's loss is no number."""
+
+    def losses(self, model: nn.Module, rows: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        found = super().losses(model, rows)
+        if model.training and "v3" in rows["video_id"]:
+            found["t2v"] = found["t2v"] * float("nan")
+        return found

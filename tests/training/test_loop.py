@@ -1,0 +1,177 @@
+"""The loop in one process: what must make no difference, and what must."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mmpt.models.original import read_original
+from mmpt.training.metrics_log import read_metrics
+from tests.training.worlds import VIDEOCLIP, VLM, curve, narrated_yaml, train
+
+
+def run(world: Path, folder: Path, project: str = VIDEOCLIP, words: tuple[str, ...] = (), **more) -> list[dict]:
+    folder.mkdir(parents=True, exist_ok=True)
+    assert train(narrated_yaml(world, folder, project, **more), *words) == 0
+    return curve(folder)
+
+
+def losses(lines: list[dict]) -> np.ndarray:
+    return np.array([line["loss"] for line in lines])
+
+
+@pytest.mark.parametrize("project", [VIDEOCLIP, VLM])
+def test_the_same_seed_gives_the_same_losses(world: Path, tmp_path: Path, project: str) -> None:
+    first = run(world, tmp_path / "a", project)
+    before = torch.get_rng_state()
+    assert run(world, tmp_path / "b", project, fairseq__dataset__num_workers=2) == first
+    assert torch.equal(torch.get_rng_state(), before), "the global random state is not ours"
+    assert run(world, tmp_path / "c", project, fairseq__common__seed=2) != first
+
+
+@pytest.mark.parametrize("project", [VIDEOCLIP, VLM])
+def test_it_learns(world: Path, tmp_path: Path, project: str) -> None:
+    run(world, tmp_path, project, fairseq__optimization__max_epoch=6)
+    validated = losses(curve(tmp_path, "valid"))
+    assert validated.min() < 0.9 * validated[0]
+    best = read_original(tmp_path / "runs" / "checkpoint_best.pt").info
+    assert best["epoch"] == validated.argmin() + 1 and best["num_updates"] == best["epoch"] * (
+        5 if "clip" in project else 2
+    )
+
+
+def test_dropout_is_at_work(world: Path, calm_world: Path, tmp_path: Path) -> None:
+    assert run(world, tmp_path / "a")[0]["loss"] != run(calm_world, tmp_path / "b")[0]["loss"]
+
+
+def test_keeping_less_for_the_gradient_changes_nothing(world: Path, tmp_path: Path) -> None:
+    told = run(world, tmp_path / "a")
+    less = run(world, tmp_path / "b", fairseq__optimization__gradient_checkpointing=True)
+    np.testing.assert_allclose(losses(less), losses(told), rtol=1e-6)
+
+
+def test_batches_add_up_to_an_update(world: Path, tmp_path: Path) -> None:
+    one = run(world, tmp_path / "a", num_cands=4)
+    two = run(world, tmp_path / "b", num_cands=4, fairseq__optimization__update_freq=[2])
+    assert len(one) == 10 and len(two) == 6, "5 clusters make 3 updates, the last of one cluster"
+    assert two[0]["loss"] != one[0]["loss"]
+    pairs = [line["pairs"] for line in two[:3]]
+    assert pairs == [12, 12, 6]
+
+
+def test_half_precision_comes_close(world: Path, tmp_path: Path) -> None:
+    exact = losses(run(world, tmp_path / "a"))
+    half = losses(run(world, tmp_path / "b", fairseq__common__bf16=True))
+    assert not np.array_equal(exact, half)
+    np.testing.assert_allclose(half, exact, rtol=0.1)
+    state = read_original(tmp_path / "b" / "runs" / "checkpoint_best.pt").state
+    assert {value.dtype for value in state.values() if value.is_floating_point()} == {torch.float32}
+
+
+def test_fp16_without_cuda_is_told(world: Path, tmp_path: Path, capsys) -> None:
+    exact = run(world, tmp_path / "a")
+    assert run(world, tmp_path / "b", fairseq__common__fp16=True) == exact
+    assert "fp16 is for CUDA; on cpu this computes in fp32" in capsys.readouterr().out
+
+
+def test_the_average_is_what_is_evaluated_and_written(world: Path, tmp_path: Path) -> None:
+    told = run(world, tmp_path / "a")
+    assert run(world, tmp_path / "b", fairseq__optimization__ema_decay=0.9) == told, "learning is the same"
+    assert curve(tmp_path / "a", "valid") != curve(tmp_path / "b", "valid")
+    first, second = (read_original(tmp_path / name / "runs" / "checkpoint_last.pt").state for name in "ab")
+    assert not torch.equal(
+        first["video_encoder.videomlp.linear1.weight"], second["video_encoder.videomlp.linear1.weight"]
+    )
+
+
+def test_from_scratch(world: Path, tmp_path: Path, capsys) -> None:
+    scratch = run(world, tmp_path / "a", words=("--from-scratch",))
+    assert "starting from random weights" in capsys.readouterr().out
+    assert scratch != run(world, tmp_path / "b")
+
+
+def test_a_bert_without_weights_is_told(world: Path, tmp_path: Path, capsys) -> None:
+    bert = tmp_path / "bert"
+    bert.mkdir()
+    for path in (world / "bert").iterdir():
+        if path.suffix != ".safetensors":
+            (bert / path.name).write_bytes(path.read_bytes())
+    path = narrated_yaml(world, tmp_path, dataset__bert_name=str(bert))
+    assert train(path) == 2
+    told = capsys.readouterr().err
+    assert f"{bert} has no model.safetensors" in told and "--from-scratch" in told
+    assert not (tmp_path / "runs").exists()
+
+
+def test_nothing_gets_better(world: Path, tmp_path: Path) -> None:
+    run(
+        world,
+        tmp_path,
+        fairseq__optimization__max_epoch=9,
+        fairseq__optimization__lr=[0],
+        fairseq__checkpoint__patience=2,
+    )
+    assert len(curve(tmp_path, "epoch")) == 3
+
+
+def test_without_validation_the_training_loss_says_which_is_best(world: Path, tmp_path: Path) -> None:
+    run(world, tmp_path, fairseq__dataset__disable_validation=True, fairseq__optimization__max_epoch=3)
+    assert not curve(tmp_path, "valid")
+    best = int(losses(curve(tmp_path, "epoch")).argmin()) + 1
+    assert read_original(tmp_path / "runs" / "checkpoint_best.pt").info["epoch"] == best
+
+
+def test_which_checkpoints_are_kept(world: Path, tmp_path: Path) -> None:
+    keys = {"save_interval_updates": 2, "keep_interval_updates": 2, "keep_last_epochs": 1, "keep_best_checkpoints": 2}
+    more = {f"fairseq__checkpoint__{key}": value for key, value in keys.items()}
+    run(world, tmp_path, fairseq__optimization__max_epoch=4, **more)
+    found = sorted(path.name for path in (tmp_path / "runs").glob("*.pt"))
+    best = [name for name in found if name.startswith("checkpoint.best_loss_")]
+    assert len(best) == 2
+    valid = sorted(losses(curve(tmp_path, "valid")))[:2]
+    assert [name.split("_")[-1] for name in best] == [f"{value:.4f}.pt" for value in valid]
+    others = [name for name in found if name not in best]
+    # updates 10 and 20 end an epoch
+    assert others == [
+        "checkpoint4.pt",
+        "checkpoint_4_16.pt",
+        "checkpoint_4_18.pt",
+        "checkpoint_best.pt",
+        "checkpoint_last.pt",
+    ]
+
+
+def test_the_log_has_every_update_and_tensorboard_some(world: Path, tmp_path: Path) -> None:
+    run(world, tmp_path, fairseq__common__log_interval=3)
+    lines = read_metrics(tmp_path / "runs")
+    assert [line["update"] for line in lines if line["kind"] == "update"] == list(range(1, 11))
+    keys = {"loss", "t2v", "v2t", "lr", "grad_norm", "pairs", "pairs_per_second", "waiting"}
+    assert keys <= lines[1].keys()
+    assert lines[0]["kind"] == "plan" and lines[0]["hard_negatives"] > 0
+    assert list((tmp_path / "runs" / "run").glob("events.out.tfevents.*"))
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"fairseq__optimization__lr": None}, "lr is None"),
+        ({"fairseq__optimization__max_epoch": None}, "neither max_epoch nor max_update is set"),
+        ({"fairseq__optimization__optimizer": "sgd"}, "optimizer is 'sgd'; it takes adam or adamw"),
+        (
+            {"fairseq__checkpoint__best_checkpoint_metric": "R1"},
+            "best_checkpoint_metric is 'R1'; this training measures",
+        ),
+        ({"dataset__num_video_per_batch": 12, "num_cands": 12}, "11 videos give no cluster of 12"),
+        ({"dataset__clip_per_video": 0}, "dataset.clip_per_video is 0"),
+        ({"loss__gather": True, "loss__loss_cls": "MSE"}, "loss.gather is true, and MSE contrasts nothing"),
+        (
+            {"dataset__num_video_per_batch": None, "fairseq__dataset__batch_size": 9},
+            "dataset.num_video_per_batch is not set",
+        ),
+    ],
+)
+def test_what_cannot_be_trained(world: Path, tmp_path: Path, capsys, keys: dict, message: str) -> None:
+    assert train(narrated_yaml(world, tmp_path, **keys)) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.glob("runs/*.pt"))
