@@ -23,13 +23,9 @@ import numpy as np
 from mmpt.utils.disk import disk_full_told
 from mmpt.utils.failures import FailureLog, failure_log
 from mmpt.utils.featurefile import read_features, read_head
+from mmpt.utils.folderlock import only_writer
 from mmpt.utils.shardedtensor import ShardWriter, forget, open_shard, read_meta, write_meta
 from mmpt.utils.shardindex import ShardIndex, index_path, read_index, shard_files
-
-try:
-    import fcntl
-except ImportError:  # Windows: two writers of one folder are not noticed there
-    fcntl = None
 
 SHARD_SIZE = 4096  # videos; the size of the published shards
 SAMPLE = 200  # feature files whose majority decides which features belong into the shards
@@ -118,7 +114,10 @@ def write_shards(
     kind = find_kind(features, everything)
     report = ShardingReport(shared=len(everything) - len(set(everything)))
     target.mkdir(parents=True, exist_ok=True)
-    with disk_full_told(target), _one_writer(target, unique), failure_log(target / FAILURES) as failures:
+    with disk_full_told(target), contextlib.ExitStack() as stack:
+        stack.enter_context(only_writer(target, "shards"))
+        _sweep(target, unique)
+        failures = stack.enter_context(failure_log(target / FAILURES))
         sharder = _Sharder(features, target, kind, report, failures, len(everything), on_progress)
         for split, ids in unique.items():
             for video, count in Counter(lists[split]).items():
@@ -338,22 +337,3 @@ def _remove_surplus(target: Path, split: str, count: int) -> None:
     for path in list(target.iterdir()):
         if (found := index.fullmatch(path.name)) and int(found[2]) >= count:
             _remove(target / found[1])
-
-
-@contextlib.contextmanager
-def _one_writer(target: Path, splits: Iterable[str]) -> Iterator[None]:
-    """See that no other process writes shards into the folder, and that no killed one left anything half-written."""
-    if fcntl is None:
-        _sweep(target, splits)
-        yield
-        return
-    folder = os.open(target, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(f"another process is writing shards into {target} right now; wait for its end") from error
-        _sweep(target, splits)
-        yield
-    finally:
-        os.close(folder)

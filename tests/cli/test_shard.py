@@ -258,15 +258,13 @@ def test_shards_of_other_making_are_not_replaced(feats: Path, shards: Path, caps
 def test_two_writers_do_not_mix(feats: Path, shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fcntl = pytest.importorskip("fcntl")
     shards.mkdir()
-    folder = os.open(shards, os.O_RDONLY)
-    fcntl.flock(folder, fcntl.LOCK_EX)
-    try:
+    with (shards / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         assert shard(feats, shards, "--split", "train") == 2
         assert "another process is writing shards into" in capsys.readouterr().err
-        assert contents(shards) == {}
-    finally:
-        os.close(folder)
+        assert contents(shards) == {".lock": b""}
     assert shard(feats, shards, "--split", "train") == 0
+    assert not (shards / ".lock").exists()
 
 
 def test_videos_in_two_splits_are_noted(

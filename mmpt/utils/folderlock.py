@@ -1,0 +1,66 @@
+"""One writer in a folder at a time."""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows: two writers of one folder are not noticed there
+    fcntl = None
+
+NAME = ".lock"
+
+logger = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def only_writer(folder: Path, what: str) -> Iterator[None]:
+    """See that no other process writes into a folder; where a disk knows no locks, say so and go on.
+
+    Args:
+        folder: the folder. While it is locked a file NAME lies in it: a network's disk locks no folders, and only
+            files that are open for writing.
+        what: is being written, for the message.
+
+    Raises:
+        ValueError: another process writes there.
+    """
+    if fcntl is None:
+        yield
+        return
+    file = _lock(folder / NAME, what)
+    try:
+        yield
+    finally:
+        (folder / NAME).unlink(missing_ok=True)
+        os.close(file)
+
+
+def _lock(path: Path, what: str) -> int:
+    assert fcntl is not None
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(file)
+            message = f"another process is writing {what} into {path.parent} right now; wait for its end"
+            raise ValueError(message) from error
+        except OSError as error:
+            logger.warning(
+                "cannot lock here: %s (%s); see yourself that only one process writes there", path.parent, error
+            )
+            return file
+        if _is(path, file):
+            return file
+        os.close(file)  # whoever had it removed it between the two calls
+
+
+def _is(path: Path, file: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file))
+    except FileNotFoundError:
+        return False
