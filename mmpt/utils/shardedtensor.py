@@ -174,7 +174,7 @@ class ShardWriter:
         self.rows = 0
         self._dtype = np.dtype(dtype)
         self._row_shape = row_shape
-        self._inputs = inputs
+        self.inputs = inputs
         self._starts = [0]
         self._crc32: list[int] = []
         self._head, self._tail = b"", b""
@@ -251,7 +251,7 @@ class ShardWriter:
             crc32=self._crc32,
             ids=self.ids,
             about=self.about,
-            inputs=self._inputs,
+            inputs=self.inputs,
             failures=self.failures,
         )
         index.write(self._index_path)

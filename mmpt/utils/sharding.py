@@ -239,6 +239,8 @@ class _Sharder:
                     array, about = reading.result()
                 except (ValueError, OSError) as error:
                     writer.failures.append({"video": video, "reason": str(error)})
+                    if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+                        writer.inputs = ""  # it may pass without a trace at the file: the next run tries again
                 else:
                     writer.about = _common(writer.about if writer.ids else about, about)
                     writer.append(array, video, crc32=about.get("crc32"))

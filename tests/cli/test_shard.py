@@ -1,5 +1,6 @@
 """`mmpt shard` as users call it: feature files in, shards out, and nothing lost on the way."""
 
+import errno
 import json
 import os
 import pickle
@@ -19,7 +20,8 @@ import pytest
 from mmpt.cli.main import main
 from mmpt.config.schema import DatasetConfig
 from mmpt.processors.how2 import ShardedHow2MetaProcessor
-from mmpt.utils.featurefile import write_features
+from mmpt.utils import sharding
+from mmpt.utils.featurefile import read_features, write_features
 from mmpt.utils.shardedtensor import ShardedTensor, forget, open_shard, read_meta
 from mmpt.utils.shardindex import read_index
 
@@ -265,6 +267,24 @@ def test_two_writers_do_not_mix(feats: Path, shards: Path, capsys: pytest.Captur
         assert contents(shards) == {".lock": b""}
     assert shard(feats, shards, "--split", "train") == 0
     assert not (shards / ".lock").exists()
+
+
+def test_a_failure_that_passes_is_tried_again(
+    feats: Path, shards: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def flaky(path: Path, **more: Any) -> Any:
+        if path.stem == "v004":
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return read_features(path, **more)
+
+    (feats / "v001.npy").write_text("no array")
+    monkeypatch.setattr(sharding, "read_features", flaky)
+    assert shard(feats, shards, "--split", "train") == 1
+    assert "Input/output error" in reasons(shards)["v004"]
+    monkeypatch.undo()
+    assert shard(feats, shards, "--split", "train") == 1
+    assert set(reasons(shards)) == {"v001"} and read_meta(shards / "train_meta.pkl")[1] == ["v003", "v004", "v005"]
+    assert "1 written, 2 kept" in capsys.readouterr().out  # a damaged file is not tried again before it changes
 
 
 def test_videos_in_two_splits_are_noted(
