@@ -101,8 +101,8 @@ def check_times(captions: Captions, *, backwards: bool = False) -> None:
                 raise ValueError(f"caption {number} has the time {time!r}; a time takes seconds from 0 on")
             if time > LATEST:
                 raise ValueError(
-                    f"caption {number} has the time {repr(time)[:40]}, more than {LATEST:,.0f} seconds; if the file's times are "
-                    "milliseconds, divide them by 1000"
+                    f"caption {number} has the time {repr(time)[:40]}, more than {LATEST:,.0f} seconds; if the file's "
+                    "times are milliseconds, divide them by 1000"
                 )
         if start > end and not backwards and text is not None and text.strip():
             raise ValueError(f"caption {number} ends before it starts: {start} to {end}, {text.strip()[:60]!r}")
