@@ -2,7 +2,8 @@
 
 2,000 videos of 300 s, float16 shards of 100 videos, captions of about 3 s. The plain form opens both memory maps anew
 and reads the shard list again for each item, draws and cuts clip by clip in Python, and pads each clip to float32
-before all are stacked. Both draw from the same distributions. Run: python -m benchmarks.retrieval_data
+before all are stacked. Both draw from the same distributions, and torch has one thread, so that what else runs on the
+machine does not decide. Run: python -m benchmarks.retrieval_data
 """
 
 import argparse
@@ -11,7 +12,7 @@ import pickle
 import random
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -205,8 +206,11 @@ class PlainForm:
         return start, end
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print.
+
+    Args:
+        arguments: of the command line; by default those of the process.
 
     Returns:
         0.
@@ -214,9 +218,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=7, help="counted turns (%(default)s)")
     parser.add_argument("--videos", type=int, default=VIDEOS, help="videos in the shards (%(default)s)")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        measure(args.videos, args.turns)
+    finally:
+        torch.set_num_threads(threads)
+    return 0
+
+
+def measure(videos: int, turns: int) -> None:
+    """Measure the data path, and the same in a DataLoader, and print.
+
+    Args:
+        videos: in the shards.
+        turns: counted turns.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        config = write_shards(Path(folder), args.videos)
+        config = write_shards(Path(folder), videos)
         dataset = MMDataset(
             ShardedHow2VideoRetriMetaProcessor(config),
             ShardedVideoRetriVideoProcessor(config),
@@ -224,10 +244,9 @@ def main() -> int:
             VideoRetriOverlappedAligner(config, special=SPECIAL),
             seed=SEED,
         )
-        rows = run(dataset, Path(folder), args.turns)
-        show(f"retrieval data path, {args.videos:,} videos of {SECONDS} s", HEADER, rows)
+        rows = run(dataset, Path(folder), turns)
+        show(f"retrieval data path, {videos:,} videos of {SECONDS} s", HEADER, rows)
         show("the same through a DataLoader", LOADER_HEADER, run_loaders(dataset))
-    return 0
 
 
 if __name__ == "__main__":

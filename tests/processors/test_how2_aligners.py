@@ -1,5 +1,7 @@
 """Aligners of narrated videos; their distributions are held to the recorded ones in tests/parity."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -168,3 +170,30 @@ def test_candidates_at_a_videos_ends(golden_dir: Path) -> None:
     short = {"start": [0.0, 2.0], "end": [1.0, 3.0], "cap": [[10], [11]]}
     rows = {tuple(aligner("v", FEATURES, short, generator(0, 0, i))["caps"][:, 2].tolist()) for i in range(20)}
     assert rows == {(10, 11, 11, 11), (10, 10, 10, 11)}
+
+
+COUNT_THREADS = """
+import os, sys
+import numpy as np, torch
+from mmpt.processors.how2_aligners import VideoRetriOverlappedAligner
+from mmpt.utils.seeding import generator
+from tests.processors.narrated import SPECIAL, narrated
+
+torch.set_num_threads(4)
+lengths = dict(sampled_min_len=8, sampled_max_len=20, sampled_video_min_len=2, sampled_video_max_len=8)
+aligner = VideoRetriOverlappedAligner(narrated(dict(bert_name="", **lengths), clip_per_video=16), special=SPECIAL)
+captions = {"start": np.arange(300.0), "end": np.arange(300.0) + 1.5, "cap": [[10, 11, 12]] * 300}
+features = np.ones((300, 512), np.float16)
+before = len(os.listdir("/proc/self/task"))
+aligner.align_all(["a", "b"], [features] * 2, [captions] * 2, [generator(1, 0, row) for row in range(2)])
+after = len(os.listdir("/proc/self/task"))
+torch.ones(1000, 1000) + 1  # what a parallel region looks like from here
+print(after - before, len(os.listdir("/proc/self/task")) - after)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted in /proc")
+def test_laying_out_a_batch_waits_for_no_threads_of_torch() -> None:
+    """They wait for one another at each video, which takes a hundred times as long where others use the cores."""
+    done = subprocess.run([sys.executable, "-c", COUNT_THREADS], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0", "3"]
