@@ -1,9 +1,11 @@
 """Project YAML -> the concrete YAML of every task.
 
-A project names groups of tasks. A task's file is its template, `projects/<base_dir>/<task>`, with the group's keys
-merged over it, and with the folder of its runs renamed after the project.
+A project names groups of tasks. A task's file is its template, `projects/<base_dir>/<task>`, with the project's own
+variables and the group's keys merged over it, and with the folder of its runs renamed after the project. References
+(`${...}`) of a group are followed in the merged file, where they may name the task's keys and the project's.
 """
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from mmpt.config.load import Check, attempt, refuse
+from mmpt.config.load import BLOCKS, NEAR, Check, attempt, refuse
 from mmpt.config.tree import Lines, Tree, find_included, override, read_tree
 from mmpt.config.typed import Absent, dotted, nearest
 from mmpt.config.vocabulary import NEVER_WAS
@@ -92,7 +94,7 @@ def read_project(
         ValueError: the project or one of the files that it makes is wrong in any way; all is told at once.
     """
     tree = override(tree or read_tree(path), overrides, KEYS)
-    values = tree.plain(str(path))
+    values = _own_values(tree, str(path))
     problems = [*tree.problems, *_shape(values, tree.lines)]
     if problems:
         refuse(str(path), problems)
@@ -109,7 +111,7 @@ def read_project(
                 problems.append(Absent(f"{template} does not exist, the template of {name}{_similar(template)}{at}"))
                 files[name] = TaskFile(folder / own / name, group, {})
             else:
-                made = _values(template, tree, group, (base, own), checks, problems)
+                made = _task_values(template, Tree(values, tree.lines), group, checks, problems)
                 files[name] = TaskFile(folder / own / name, group, made)
     stages = _stages(values.get("run_task"), files, tree.lines, problems)
     if problems:
@@ -117,21 +119,40 @@ def read_project(
     return Project(path, tuple(files.values()), stages)
 
 
-def _values(
-    template: Path, project: Tree, group: str, run: tuple[str, str], checks: Sequence[Check], problems: list[str]
+def _own_values(tree: Tree, source: str) -> dict[Any, Any]:
+    """Follow the references of the keys that make the project; all others wait for a task's file."""
+    groups = tree.values.get("task_group")
+    if not isinstance(groups, Mapping):
+        return {**tree.values, **tree.plain(source, KEYS)}
+    lists = {
+        group: {"task_list": block["task_list"]}
+        for group, block in groups.items()
+        if isinstance(block, Mapping) and "task_list" in block
+    }
+    own = Tree({**tree.values, "task_group": lists}, tree.lines).plain(source, KEYS)
+    lists = own["task_group"]
+    groups = {group: {**block, **lists[group]} if group in lists else block for group, block in groups.items()}
+    return {**tree.values, **own, "task_group": groups}
+
+
+def _task_values(
+    template: Path, project: Tree, group: str, checks: Sequence[Check], problems: list[str]
 ) -> Mapping[str, Any]:
-    """Merge a group's keys over a template, rename the runs, and note what is wrong with the whole."""
-    name = f"task_group.{group}"
-    block = {key: value for key, value in project.values["task_group"][group].items() if key != "task_list"}
+    """Merge variables and a group's keys over a template, rename the runs, and note what is wrong with the whole."""
+    own = {key: project.values[key] for key in KEYS if key in project.values}
+    variables = {key: value for key, value in project.values.items() if key not in KEYS}
+    block = {key: value for key, value in own["task_group"][group].items() if key != "task_list"}
     try:
-        merged = read_tree(template).under(Tree(block, project.lines.below(name)))
-        merged = Tree(_with_runs(merged.values, *run), merged.lines, merged.problems)
-        _, found = attempt(merged, source=str(template), checks=checks)
+        merged = read_tree(template).under(Tree(variables, project.lines))
+        merged = merged.under(Tree(block, project.lines.below(f"task_group.{group}")))
+        values = Tree({**merged.values, **own}, merged.lines).plain(str(template), merged.values)
+        values = _with_runs(values, own.get("base_dir", "task"), own["project_dir"])
+        _, found = attempt(Tree(values, merged.lines, merged.problems), source=str(template), checks=checks)
     except ValueError as error:
         problems.append(str(error))
         return {}
     problems.extend(found)
-    return merged.plain(str(template))
+    return values
 
 
 def _with_runs(values: Any, base: str, own: str, above: str = "") -> Any:
@@ -168,8 +189,11 @@ def _projects_folder(path: Path) -> Path:
 def _shape(values: Mapping[Any, Any], lines: Lines) -> Iterator[str]:
     """Tell what in a project's file is not as it should be."""
     for key in values:
-        if key not in KEYS:
-            yield f"{key} is not known{nearest(key, KEYS)}{lines(str(key))}"
+        near = difflib.get_close_matches(str(key), KEYS, n=1, cutoff=NEAR)
+        if key in BLOCKS and key not in KEYS:
+            yield f"{key} belongs to a group of tasks: task_group.<group>.{key}{lines(str(key))}"
+        elif near and key not in KEYS:
+            yield f"{key} is not known; did you mean {near[0]!r}?{lines(str(key))}"
     for key in ("project_dir", "base_dir"):
         name = values.get(key, "task" if key == "base_dir" else None)
         if not isinstance(name, str) or not name or Path(name).is_absolute() or ".." in Path(name).parts:

@@ -1,14 +1,15 @@
 """YAML files with their includes -> one merged tree that remembers the line of every key."""
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
 from mmpt.config.typed import Absent, nearest
 
@@ -69,11 +70,12 @@ class Tree:
         places = {**self.lines.places, **above.lines.places}
         return Tree(_merge(self.values, above.values), Lines(places), (*self.problems, *above.problems))
 
-    def plain(self, source: str) -> dict[str, Any]:
+    def plain(self, source: str, keys: Collection[Any] | None = None) -> dict[Any, Any]:
         """Resolve references.
 
         Args:
             source: what the error message calls the file.
+            keys: the keys of the top that are wanted, which may refer to the others; None for all.
 
         Returns:
             Dicts, lists and values.
@@ -82,10 +84,10 @@ class Tree:
             ValueError: a reference leads nowhere.
         """
         try:
-            values: Any = OmegaConf.to_container(OmegaConf.create(dict(self.values)), resolve=True)
+            tree = OmegaConf.create(dict(self.values))
+            return {key: _resolved(tree, key) for key in tree if keys is None or key in keys}
         except OmegaConfBaseException as error:
-            raise ValueError(f"{source}: {error}") from error
-        return values
+            raise ValueError(f"{source}: {_explained(error, self)}") from error
 
 
 def read_tree(path: Path) -> Tree:
@@ -129,8 +131,12 @@ def parse_tree(text: str, source: str) -> Tree:
         if mark and "\t" in "".join(text.split("\n")[mark.line : mark.line + 1])[: mark.column + 1]:
             at += "; indent with spaces, not with tabs"
         raise ValueError(f"{source} is not valid YAML: {error.problem or error.context}{at}") from error
-    except (yaml.YAMLError, OmegaConfBaseException) as error:
+    except yaml.YAMLError as error:
         raise ValueError(f"{source} is not valid YAML: {error}") from error
+    except OmegaConfBaseException as error:  # a reference without its end
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        lines = Lines(dict(_lines(node, "", source)) if node else {})
+        raise ValueError(f"{source}: {_explained(error, Tree({}, lines))}") from error
     except OSError as error:  # a lone number or word
         raise ValueError(_no_mapping(source)) from error
     node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -189,9 +195,9 @@ def _read(path: Path, seen: tuple[Path, ...]) -> Tree:
         raise FileNotFoundError(f"{path} {kind}; the projects of this package are under projects/")
     try:
         own = parse_tree(path.read_text(encoding="utf-8"), str(path))
-        includes = OmegaConf.create(dict(own.values)).get("includes")  # which follows a reference
-    except (OmegaConfBaseException, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not valid YAML: {error}") from error
+    includes = own.plain(str(path), ["includes"]).get("includes")
     at = own.lines("includes")
     merged = Tree({})
     for name in _names(includes, path):
@@ -233,12 +239,35 @@ def _nothing(problem: str) -> Tree:
     return Tree({}, problems=(problem,))
 
 
+def _resolved(tree: DictConfig, key: Any) -> Any:
+    if OmegaConf.is_missing(tree, key):
+        return "???"
+    return OmegaConf.to_container(tree[key], resolve=True) if OmegaConf.is_config(tree[key]) else tree[key]
+
+
+def _explained(error: OmegaConfBaseException, tree: Tree) -> str:
+    """Say in plain words which reference cannot be followed, why, and where it is written."""
+    why = str(error).split("\n")[0]
+    if isinstance(error, InterpolationKeyError):
+        why = "there is nothing of that name"
+    elif any(word in why for word in ("Recurs", "parent node")):
+        why = "it leads back to itself"
+    key = re.sub(r"\[(\d+)\]", r".\1", str(error.full_key or ""))
+    value: Any = tree.values
+    for part in key.split("."):
+        if isinstance(value, Mapping):
+            value = value.get(part)
+        elif isinstance(value, list) and part.isdecimal():
+            value = value[int(part)]
+    about = f" ({value})" if isinstance(value, str) else ""
+    return f"the reference in {key}{about} cannot be followed: {why}{tree.lines(key)}"
+
+
 def _names(includes: Any, path: Path) -> list[str]:
     """Read what a file says under `includes:`, one name or a list of them."""
-    listed = OmegaConf.to_container(includes) if isinstance(includes, ListConfig | DictConfig) else includes
-    names = [] if listed is None else [listed] if isinstance(listed, str) else listed
+    names = [] if includes is None else [includes] if isinstance(includes, str) else includes
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
-        raise ValueError(f"{path}: includes is {listed!r}; it takes the name of a YAML file, or a list of such names")
+        raise ValueError(f"{path}: includes is {includes!r}; it takes the name of a YAML file, or a list of such names")
     return names
 
 

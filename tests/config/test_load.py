@@ -146,8 +146,30 @@ def test_a_file_may_include_nothing(tmp_path: Path, includes: str) -> None:
 def test_a_reference_to_nothing_is_told(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text("includes: ${nothing}\n" + GOOD)
-    with pytest.raises(ValueError, match=r"a\.yaml is not valid YAML: .*nothing"):
+    with pytest.raises(ValueError, match=r"includes \(\$\{nothing\}\) cannot be followed: .* \(.*a\.yaml, line 1\)"):
         load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (
+            "${dataset.nothing}/x",
+            "dataset.mine (${dataset.nothing}/x) cannot be followed: there is nothing of that name",
+        ),
+        ("[1, '${dataset.mine}']", "dataset.mine.1 (${dataset.mine}) cannot be followed: it leads back to itself"),
+        ("${dataset.mine}", "dataset.mine (${dataset.mine}) cannot be followed: it leads back to itself"),
+        ("${nothing", "dataset.mine cannot be followed: no viable alternative at input '${nothing'"),
+    ],
+)
+def test_a_reference_that_leads_nowhere_is_told_in_plain_words_with_its_line(value: str, message: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        parse_config(f"model: {{model_cls: A}}\ndataset:\n  mine: {value}\n  bert_name: b\n", source="mine.yaml")
+    assert str(caught.value) == f"mine.yaml: the reference in {message} (mine.yaml, line 3)"
+
+
+def test_a_value_that_is_still_to_be_given_stays() -> None:
+    assert parse_config(GOOD + "mine: ???").raw["mine"] == "???"
 
 
 def test_files_that_are_not_there_are_told(tmp_path: Path) -> None:

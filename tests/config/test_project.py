@@ -79,6 +79,36 @@ def test_our_own_projects_make_their_files_where_one_stands(tmp_path: Path, monk
     assert load_config("projects/mtm/vlm/how2.yaml").model.model_cls == "MMFusionMTM"
 
 
+def test_a_group_refers_to_the_keys_of_its_tasks_and_to_the_projects_variables(folder: Path) -> None:
+    """References are followed in a task's file: the template there says what the group does not."""
+    (folder / "projects" / "parts" / "a.yaml").write_text(TEMPLATE.replace("max_len: 96", "vfeat_dir: feat"))
+    (folder / "projects" / "own.yaml").write_text(
+        "root: data/mine\nnotes: '${dataset.bert_name}!'\n5: five\nnames: [a.yaml]\n"
+        + PROJECT.replace("max_len: 64", "train_path: '${root}/a.lst', tfeat_dir: '${dataset.vfeat_dir}/x.'")
+        .replace("[a.yaml]", "${names}")
+        .replace("loss: {", "eval: {save_path: 'runs/${base_dir}/${project_dir}'}\n    loss: {"),
+    )
+    project = read_project(Path("projects/own.yaml"), ["root=data/yours"])
+    (file,) = project.files
+    assert file.path == Path("projects/own/mine/a.yaml")
+    data = {"bert_name": "b", "vfeat_dir": "feat", "train_path": "data/yours/a.lst", "tfeat_dir": "feat/x."}
+    assert file.values["dataset"] == {**data, "mine": [1, 2]}
+    assert file.values["eval"] == {"save_path": "runs/own/mine/own/mine"}
+    own = {"root": "data/yours", "notes": "b!", 5: "five", "names": ["a.yaml"]}
+    assert {key: file.values[key] for key in own} == own and "project_dir" not in file.values
+    file.path.parent.mkdir(parents=True)
+    file.path.write_text(file.text(Path("projects/own.yaml")))
+    assert load_config(file.path).raw == file.values
+
+
+def test_a_reference_of_a_group_that_leads_nowhere_is_told_with_its_line(folder: Path) -> None:
+    (folder / "projects" / "own.yaml").write_text(PROJECT.replace("max_len: 64", "train_path: '${rot}/a.lst'"))
+    with pytest.raises(ValueError) as caught:
+        read_project(Path("projects/own.yaml"))
+    told = "projects/parts/a.yaml: the reference in dataset.train_path (${rot}/a.lst) cannot be followed: "
+    assert f"{told}there is nothing of that name (projects/own.yaml, line 7)" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("path", "renamed"),
     [
@@ -99,6 +129,13 @@ def test_the_folder_of_runs_is_renamed_as_a_whole(path: str, renamed: str) -> No
         ("own/mine", "../mine", "project_dir is '../mine'; it takes a folder below projects, for example retri/mine"),
         ("own/mine", "/etc", "project_dir is '/etc'"),
         ("base_dir", "basedir", "basedir is not known; did you mean 'base_dir'? (projects/own.yaml, line 3)"),
+        ("base_dir", "dataset: {}\nbase_dir", "dataset belongs to a group of tasks: task_group.<group>.dataset (proj"),
+        (
+            "base_dir",
+            "datasett: {}\nbase_dir",
+            "the block 'datasett' is not known; did you mean 'dataset'? (projects/own.",
+        ),
+        ("own/mine", "${mine}", "the reference in project_dir (${mine}) cannot be followed"),
         ("parts", "part", "projects/part/a.yaml does not exist, the template of a.yaml; there is no folder"),
         ("[a.yaml]", "[aa.yaml]", "the template of aa.yaml; did you mean 'a.yaml'? (projects/own.yaml, line 6)"),
         ("[a.yaml]", "[../a.yaml]", "task_group.learn.task_list is ['../a.yaml']; it takes names of templates"),
