@@ -158,7 +158,7 @@ def override(tree: Tree, overrides: Sequence[str], known: Sequence[str]) -> Tree
     """
     blocks = [*known, *(str(key) for key in tree.values if str(key) not in known)]
     for text in overrides:
-        if problem := _useless(text, blocks):
+        if problem := _useless(text, blocks) or _into_a_list(text, tree):
             tree = Tree(tree.values, tree.lines, (*tree.problems, problem))
             continue
         key = text.partition("=")[0]
@@ -314,3 +314,16 @@ def _useless(text: str, known: Sequence[str]) -> str | None:
     except (yaml.YAMLError, OmegaConfBaseException) as error:
         return f"the value of override {text!r} is not valid YAML: {error}"
     return None if str(first) in known else f"override {text!r}: there is no block {first!r}{nearest(first, known)}"
+
+
+def _into_a_list(text: str, tree: Tree) -> str | None:
+    """Say that an override changes one entry of a list, which would make a block of numbered keys of it."""
+    value: Any = tree.values
+    passed: list[str] = []
+    for part in re.findall(r"[^.\[\]]+", text.partition("=")[0]):
+        numbered = part.lstrip("-").isdecimal() and passed and not isinstance(value, Mapping)
+        if isinstance(value, list) or numbered:
+            return f"override {text!r}: lists are replaced as a whole: {'.'.join(passed)}=[a,b]"
+        value = value.get(part) if isinstance(value, Mapping) else None
+        passed.append(part)
+    return None

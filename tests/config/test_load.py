@@ -128,6 +128,23 @@ def test_an_override_that_nothing_would_read_is_told(override: str, message: str
         parse_config(GOOD, overrides=["dataset.max_len=64", override])
 
 
+@pytest.mark.parametrize("key", ["{0}[0]", "{0}.0", "{0}[-1]", "{0}.name"])
+def test_an_override_of_a_lists_entry_is_told(key: str) -> None:
+    """It would make a block of numbered keys of the list."""
+    lists = "fairseq: {optimization: {lr: [0.1, 0.2]}}\n"
+    for text in [GOOD + lists] if "name" in key else [GOOD, GOOD + lists, GOOD + lists.replace("[0.1, 0.2]", "0.1")]:
+        given = f"{key.format('fairseq.optimization.lr')}=0.3"
+        with pytest.raises(ValueError) as caught:
+            parse_config(text, overrides=[given])
+        told = f"override {given!r}: lists are replaced as a whole: fairseq.optimization.lr=[a,b]"
+        assert str(caught.value) == f"<text> cannot be used:\n  - {told}"
+
+
+def test_numbered_keys_of_a_block_of_ones_own_are_no_list() -> None:
+    run = parse_config(GOOD + "mine: {a: 1}", overrides=["mine.5=b", "mine.6=c"])
+    assert run.raw["mine"] == {"a": 1, "5": "b", "6": "c"}
+
+
 @pytest.mark.parametrize("includes", ["[1]", "[null]", "3", "{a: b}", "''", "[['a.yaml']]", "true"])
 def test_includes_that_are_no_names_are_told(tmp_path: Path, includes: str) -> None:
     path = tmp_path / "a.yaml"

@@ -109,6 +109,14 @@ def test_a_reference_of_a_group_that_leads_nowhere_is_told_with_its_line(folder:
     assert f"{told}there is nothing of that name (projects/own.yaml, line 7)" in str(caught.value)
 
 
+def test_an_override_of_one_task_of_a_list_is_told(folder: Path) -> None:
+    override = "task_group.learn.task_list[0]=b.yaml"
+    with pytest.raises(ValueError) as caught:
+        read_project(Path("projects/own.yaml"), [override])
+    told = f"override {override!r}: lists are replaced as a whole: task_group.learn.task_list=[a,b]"
+    assert str(caught.value) == f"projects/own.yaml cannot be used:\n  - {told}"
+
+
 @pytest.mark.parametrize(
     ("path", "renamed"),
     [
