@@ -2,8 +2,10 @@
 
 A claim is a file `<name>.<generation>`, made only where there is none (O_EXCL). It says who made it, and its time of
 change is renewed as long as its maker lives. A claim that was left behind is not removed but outbid: the next
-generation's file is made, again only where there is none, so that of several who find it one wins. A finished claim's
-files are removed, its own last.
+generation's file is made, again only where there is none, so that of several who find it one wins. Whoever made it
+looks once more whether all lower ones are still there and left behind: else the name was given back meanwhile, and may
+have been claimed anew from the lowest generation on. A finished claim's file is removed last, after the lower ones that
+are left behind.
 """
 
 import contextlib
@@ -21,6 +23,7 @@ BEAT = 15.0  # seconds between two renewals of a claim
 STALE = 8 * BEAT  # seconds without a renewal, after which whoever made a claim is taken for dead
 UNTOLD = 10.0  # seconds after which a claim that says nothing is taken for one whose maker died while making it
 GENERATIONS = 10_000  # of one name; as many makers would have to die over it
+TRIES = 3  # at a name that is given back while it is being claimed
 START_TIME = 19  # place of a process's start time in /proc/PID/stat, counted behind the name in brackets
 
 
@@ -41,7 +44,20 @@ class Claim:
     @property
     def path(self) -> Path:
         """Its file."""
-        return self.folder / f"{self.name}.{self.generation}"
+        return self._file(self.generation)
+
+    @property
+    def lower(self) -> list[Path]:
+        """The files of the generations below it."""
+        return [self._file(generation) for generation in range(self.generation)]
+
+    @property
+    def next(self) -> Path:
+        """The file of whoever outbids it."""
+        return self._file(self.generation + 1)
+
+    def _file(self, generation: int) -> Path:
+        return self.folder / f"{self.name}.{generation}"
 
 
 class Claims:
@@ -71,12 +87,23 @@ class Claims:
             OSError: a claim cannot be written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        for generation in range(GENERATIONS):
-            claim = Claim(self.folder, name, generation)
-            if _make(claim.path):
+        for _ in range(TRIES):
+            claim = self._bid(name)
+            if claim is None:
+                return None
+            if all(_left_behind(lower) for lower in claim.lower):
                 with self._lock:
                     self._held.add(claim)
                 self._beat()
+                return claim
+            claim.path.unlink(missing_ok=True)
+        return None
+
+    def _bid(self, name: str) -> Claim | None:
+        """Make the file of the first generation that has none, where all below it are left behind."""
+        for generation in range(GENERATIONS):
+            claim = Claim(self.folder, name, generation)
+            if _make(claim.path):
                 return claim
             if not _left_behind(claim.path):
                 return None
@@ -109,9 +136,8 @@ class Claims:
             if claim not in self._held:
                 return
             self._held.remove(claim)
-        for generation in range(claim.generation + 1):
-            with contextlib.suppress(OSError):
-                (claim.folder / f"{claim.name}.{generation}").unlink()
+        with contextlib.suppress(OSError):
+            _remove(claim)
 
     def __enter__(self) -> "Claims":
         return self
@@ -160,6 +186,18 @@ def _make(path: Path) -> bool:
         path.unlink(missing_ok=True)
         raise
     return True
+
+
+def _remove(claim: Claim) -> None:
+    """Remove a claim's file, after those below it; but not from under somebody who took its maker for dead."""
+    os.utime(claim.path)  # from here on nobody newly takes it for left behind
+    if claim.next.exists():
+        os.truncate(claim.path, 0)  # says nothing: left behind in a moment, and for its outbidder to remove
+        return
+    for lower in filter(_left_behind, claim.lower):
+        with contextlib.suppress(OSError):
+            lower.unlink()
+    claim.path.unlink()
 
 
 def _left_behind(path: Path) -> bool:

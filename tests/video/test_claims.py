@@ -90,6 +90,79 @@ def test_of_many_who_find_a_dead_claim_one_wins(tmp_path: Path) -> None:
         assert sum(claim is not None for claim in taken) == 1
 
 
+def test_a_name_that_is_given_back_while_it_is_claimed_goes_to_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One finds the dead claim; before it outbids it, the name is given back, and later claimed by a third."""
+    left_behind(tmp_path, "a.0")
+    first, second, third = (Claims(tmp_path) for _ in range(3))
+    claim = first.take("a")
+    assert claim is not None and claim.generation == 1
+    make = claims_module._make
+
+    def slowly(path: Path) -> bool:
+        if path.name == "a.1":
+            first.release(claim)
+        return make(path)
+
+    monkeypatch.setattr(claims_module, "_make", slowly)
+    taken = second.take("a")
+    monkeypatch.undo()
+    assert taken is not None and third.take("a") is None
+    second.release(taken)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_that_a_third_claims_meanwhile_is_not_taken_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_behind(tmp_path, "a.0")
+    first, second, third = (Claims(tmp_path) for _ in range(3))
+    claim = first.take("a")
+    assert claim is not None
+    make, theirs = claims_module._make, []
+
+    def slowly(path: Path) -> bool:
+        if path.name == "a.1" and not theirs:
+            first.release(claim)
+            theirs.append(None)
+            theirs.append(third.take("a"))
+        return make(path)
+
+    monkeypatch.setattr(claims_module, "_make", slowly)
+    assert second.take("a") is None and theirs[1] is not None
+    assert [path.name for path in tmp_path.iterdir()] == ["a.0"]
+
+
+def test_who_was_taken_for_dead_does_not_give_back_what_another_has(tmp_path: Path) -> None:
+    """A machine that slept: its claim grew old, was outbid, and is given back after all."""
+    sleeper, outbidder, third = (Claims(tmp_path) for _ in range(3))
+    claim = sleeper.take("a")
+    assert claim is not None
+    told = json.loads(claim.path.read_text())
+    claim.path.write_text(json.dumps({**told, "host": "elsewhere"}))
+    age(claim.path, 2 * STALE)
+    other = outbidder.take("a")
+    assert other is not None and other.generation == 1
+    sleeper.release(claim)
+    assert third.take("a") is None
+    age(claim.path, 60)
+    outbidder.release(other)
+    assert not list(tmp_path.iterdir()) and third.take("a") is not None
+
+
+def test_who_outbid_one_that_lives_after_all_leaves_its_claim(tmp_path: Path) -> None:
+    sleeper, outbidder, third = (Claims(tmp_path) for _ in range(3))
+    claim = sleeper.take("a")
+    assert claim is not None
+    age(left_behind(tmp_path, "a.0", host="elsewhere"), 2 * STALE)
+    other = outbidder.take("a")
+    assert other is not None
+    os.utime(claim.path)  # it is awake again
+    outbidder.release(other)
+    assert third.take("a") is None
+
+
 def test_a_claim_is_renewed_as_long_as_its_holder_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims_module, "BEAT", 0.02)
     with Claims(tmp_path) as claims:
