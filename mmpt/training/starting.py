@@ -69,8 +69,10 @@ def start_from_checkpoint(model: MMPTPreTrainedModel, path: Path) -> str:
     own, stored = model.state_dict(), read_state(path)
     unused = [name for name in stored if _of_head(name) and _differ(own, stored, name)]
     fresh = [name for name in own if _of_head(name) and _differ(own, stored, name)]
+    ties = getattr(model, "_tied_weights_keys", None) or {}  # a head's words are those of the embeddings
     state = {name: value for name, value in stored.items() if name not in unused}
-    load_state(model, {**state, **{name: own[name].clone() for name in fresh}}, source=str(path))
+    state |= {name: stored.get(ties.get(name, ""), own[name]).clone() for name in fresh}
+    load_state(model, state, source=str(path))
     parts = [f"starting from {path}"]
     parts += [f"{len(unused)} tensors of another task's head are left out"] if unused else []
     parts += [f"{len(fresh)} tensors of this task's head are fresh"] if fresh else []

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 from safetensors.torch import save_file
@@ -144,16 +143,8 @@ def train_two(path: Path, told: Path, *words: str, **variables: str) -> list[int
     return [process.exitcode for process in ranks]
 
 
-def curve(folder: Path, kind: str = "update") -> list[dict[str, float]]:
+def curve(folder: Path, kind: str = "update", run: str = "runs") -> list[dict[str, float]]:
     """The numbers of a run's log, without what is measured in seconds."""
-    lines = [json.loads(line) for line in (folder / "runs" / "metrics.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (folder / run / "metrics.jsonl").read_text().splitlines()]
     timed = ("pairs_per_second", "waiting", "seconds")
     return [{k: v for k, v in line.items() if k not in timed} for line in lines if line["kind"] == kind]
-
-
-def write_features(folder: Path, *, videos: int = 10, width: int = WIDTH) -> None:
-    """One feature file a video, p00 to p09."""
-    rng = np.random.default_rng(0)
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in range(videos):
-        np.save(folder / f"p{number:02}.npy", rng.standard_normal((6 + 3 * number, width)).astype(np.float16))
