@@ -241,10 +241,11 @@ def _extract(args: argparse.Namespace, videos: "list[Video]", places: Places, lo
 def _shard(args: argparse.Namespace, ready: list[str], places: Places, log: "FailureLog") -> int:
     """Write the lists and the shards of features; gives the number of videos for training."""
     from mmpt.cli.progress import part_bar
-    from mmpt.datasets.narrated import split_ids, write_list
+    from mmpt.datasets.narrated import keep_places, split_ids, write_list
     from mmpt.utils import sharding
 
-    lists = split_ids(ready, args.val_part)
+    sides = split_ids(ready, args.val_part)
+    lists = {split: keep_places(places.list_of(split), ids) for split, ids in sides.items()}
     for split, ids in lists.items():
         write_list(places.list_of(split), ids)
     with part_bar("videos") as bar:

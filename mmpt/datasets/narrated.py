@@ -82,6 +82,30 @@ def split_ids(ids: Iterable[str], val_part: float) -> dict[str, list[str]]:
     return {"train": sorted(ranked[count:]), "val": sorted(ranked[:count])}
 
 
+def keep_places(path: Path, ids: Iterable[str]) -> list[str]:
+    """Put videos in the order of the list that is there, so that shards of it stay as they are when others come.
+
+    Args:
+        path: a list of videos, one id a line, that may be there.
+        ids: of the videos that there are now.
+
+    Returns:
+        Those of the list at their places, sorted ones behind them; where one is gone, a new or the last one stands.
+    """
+    there = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    placed = list(dict.fromkeys(there))
+    wanted = set(ids)
+    new = sorted(wanted.difference(placed))
+    gone = [place for place, video_id in enumerate(placed) if video_id not in wanted]
+    for place, video_id in zip(gone, new, strict=False):
+        placed[place] = video_id
+    placed += new[len(gone) :]
+    for place in reversed(gone[len(new) :]):
+        placed[place] = placed[-1]
+        placed.pop()
+    return placed
+
+
 def count_captions(captions: Path) -> dict[str, int]:
     """Count the captions of each video.
 

@@ -10,7 +10,6 @@ Shards follow `<split>_meta.pkl` of the feature shards: video i of shard n is th
 
 import contextlib
 import hashlib
-import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,7 +25,6 @@ from mmpt.text.captionfiles import read_entries
 from mmpt.text.captions import Captions, parse_captions
 from mmpt.text.picklestream import PickleWriter, StringDict
 from mmpt.text.wordpieces import FORMAT, MAX_CHARS, MAX_TOKENS, Encoder, padded
-from mmpt.utils.content import remembered_hash
 from mmpt.utils.disk import disk_full_told
 from mmpt.utils.failures import FailureLog, failure_log
 from mmpt.utils.files import atomic_path
@@ -195,7 +193,6 @@ def write_shards(
     """
     prefix = f"{store.source.stem}.{encoder.name}"
     made = Tokenized(beginning=str(folder / f"{prefix}."))
-    source_hash = remembered_hash(store.source)
     total = sum(len(ids) for meta in metas.values() for ids in meta.values())
     listed: set[str] = set()
     sweep(folder, prefix)
@@ -203,7 +200,7 @@ def write_shards(
         _tell_twice(store, log)
         for split, number, ids in _shards(metas):
             place = folder / f"{prefix}.{split}_{number}"
-            inputs = hashlib.sha256(json.dumps([encoder.digest, source_hash, ids]).encode()).hexdigest()
+            inputs = _hash_inputs(store, ids, encoder)
             known = None if overwrite else _up_to_date(place, inputs)
             if known is None:
                 known = _write_shard(store, ids, place, encoder, inputs, made)
@@ -284,6 +281,15 @@ def _shards(metas: Mapping[str, Mapping[int, Sequence[str]]]) -> Iterator[tuple[
 def _tell_twice(store: Store, log: FailureLog) -> None:
     for video_id in store.twice:
         log.add(video_id, f"its id stands twice in {store.source}; the captions of the first place are used")
+
+
+def _hash_inputs(store: Store, ids: Sequence[str], encoder: Encoder) -> str:
+    """Hash what a shard is made from: the captions of its own videos, so that others may come and go."""
+    digest = hashlib.sha256(encoder.digest.encode())
+    for video_id in ids:
+        captions = [store.entries[video_id]] if video_id in store.entries else []
+        digest.update(repr((video_id, captions)).encode("utf-8", "backslashreplace"))
+    return digest.hexdigest()
 
 
 def _up_to_date(place: Path, inputs: str) -> Sequence[Mapping[str, str]] | None:

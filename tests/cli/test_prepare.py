@@ -17,7 +17,7 @@ import yaml
 from mmpt.cli.main import main
 from mmpt.config import load_config
 from mmpt.datasets import build_dataset, build_loader
-from mmpt.datasets.narrated import documented, split_ids
+from mmpt.datasets.narrated import documented, keep_places, split_ids
 from mmpt.video.writer import write_video
 from tests.conftest import SHARED
 from tests.homes import WORDS
@@ -116,6 +116,33 @@ def test_a_second_call_keeps_what_is_done(work: Path, capsys: pytest.CaptureFixt
     for split, ids in sides.items():
         assert ids <= set((mine / f"{split}.lst").read_text().split()), "a video changed sides"
     assert len(take_batch(work)["video_id"]) == len((mine / "train.lst").read_text().split())
+
+
+def test_a_further_video_changes_only_the_last_shard(work: Path) -> None:
+    shards = work / "data" / "mine" / "shards"
+    assert prepare("--shard-size", "2") == 0
+    before = {path.name: path.stat().st_mtime_ns for path in shards.iterdir()}
+    order = (work / "data" / "mine" / "train.lst").read_text()
+    ids = [f"clip{number}" for number in range(6)]
+    name = next(name for name in (f"a{n}" for n in range(99)) if name in split_ids([*ids, name], 0.45)["train"])
+    shutil.copy(work / "videos" / "clip0.mp4", work / "videos" / f"{name}.mp4")
+    shutil.copy(work / "subtitles" / "clip0.en.srt", work / "subtitles" / f"{name}.srt")
+    assert prepare("--shard-size", "2") == 0
+    assert (work / "data" / "mine" / "train.lst").read_text() == f"{order}{name}\n"
+    kept = {path.name for path in shards.iterdir() if path.stat().st_mtime_ns == before.get(path.name)}
+    written = {path.name for path in shards.iterdir()} - kept
+    last = f"train_{len(order.splitlines()) // 2}"
+    assert written and all(last in found or found == "train_meta.pkl" for found in written), written
+
+
+def test_places_of_a_list_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "train.lst"
+    assert keep_places(path, ["c", "a", "b"]) == ["a", "b", "c"]
+    path.write_text("".join(f"{name}\n" for name in "dbcae"))
+    assert keep_places(path, "abcdefA") == [*"dbcaeAf"]
+    assert keep_places(path, "acdefA") == [*"dAcaef"], "a new one takes the place of one that is gone"
+    assert keep_places(path, "acd") == [*"dac"], "the last one takes it"
+    assert keep_places(path, "xy") == [*"xy"]
 
 
 def test_what_cannot_be_used_is_listed(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
