@@ -157,6 +157,7 @@ def _tell(tally: "Tally", unreadable: list[str]) -> None:
 
     failed = [reason if path in reason else f"{path}: {reason}" for path, reason in tally.failed]
     lines("warning", tally.damaged, "; their feature files say so")
+    lines("replaced", tally.replaced, "")
     lines("not read", unreadable, "")
     lines("not extracted", failed, "; all stand in failures.jsonl")
     if tally.kept:
@@ -176,6 +177,7 @@ def _sum_up(args: argparse.Namespace, tally: "Tally", unreadable: list[str], wal
         summary = {
             "out": str(args.out),
             "done": tally.done,
+            "replaced": tally.replaced,
             "skipped": tally.skipped + tally.kept,
             "left": tally.left,
             "seconds": tally.seconds,
@@ -189,7 +191,9 @@ def _sum_up(args: argparse.Namespace, tally: "Tally", unreadable: list[str], wal
         return
     speed = f": {tally.seconds} s of video in {spoken(wall)} ({tally.seconds / wall:.1f} x real time)"
     skipped = tally.skipped + tally.kept
+    replaced = f" ({len(tally.replaced)} replaced)" if tally.replaced else ""
     out.print(
-        f"{tally.done} done, {skipped} skipped, {len(tally.failed)} failed{speed if tally.done else ''}", soft_wrap=True
+        f"{tally.done} done{replaced}, {skipped} skipped, {len(tally.failed)} failed{speed if tally.done else ''}",
+        soft_wrap=True,
     )
     out.print(f"features: {args.out}", soft_wrap=True)

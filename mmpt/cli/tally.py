@@ -32,6 +32,7 @@ class Tally:
     left: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
     seconds: int = 0
     began: float | None = None
     computed: float = 0.0  # bytes of videos that were computed
@@ -98,6 +99,8 @@ class Tally:
         else:
             setattr(self, event.kind, getattr(self, event.kind) + 1)
         self.damaged.extend(event.damage)
+        if event.replaced:
+            self.replaced.append(f"{name}.npy, which was made of {event.replaced}")
 
 
 @contextlib.contextmanager

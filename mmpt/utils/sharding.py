@@ -31,7 +31,7 @@ SHARD_SIZE = 4096  # videos; the size of the published shards
 SAMPLE = 200  # feature files whose majority decides which features belong into the shards
 FAILURES = "failures.jsonl"
 PUBLISHED = {"backbone": "s3d", "l2_normalized": True}  # what files that do not say it are taken for
-_OF_ONE_VIDEO = {"format", "source", "damage", "crc32"}  # keys of `about` that say nothing of a shard
+_OF_ONE_VIDEO = {"format", "source", "file", "damage", "crc32"}  # keys of `about` that say nothing of a shard
 _SPLIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
 
 READERS = 2  # threads; on a disk with long ways, a file's way is then hidden behind another's

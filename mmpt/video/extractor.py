@@ -3,9 +3,10 @@
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from mmpt.video.reader import probe
 from mmpt.video.streaming import Meter, Rows, stream
 
 SHOWN = 0.2  # seconds between two words about one video's progress
+CHOSEN = ("backbone", "precision", "l2_normalized")  # what a file says of how it was asked for; nobody loses those
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +35,7 @@ class _Job:
     claim: Claim
     source: str
     stamp: tuple[int, ...]
+    replaces: str = ""
     told: float = 0.0
 
     def seconds(self, on_damage: Callable[[str], None]) -> Iterator[np.ndarray]:
@@ -96,6 +99,7 @@ class Extractor:
 
     def _take_up(self, video: Video) -> _Job | None:
         check_file(video.path)
+        self._refuse_others(video)
         stamp = _stamp(video.path)
         source = remembered_hash(video.path)
         if self._is_settled(video, source):
@@ -111,7 +115,34 @@ class Extractor:
         length = _duration(video.path) if self.plan.durations else 0
         self.report(Event("begin", video, seconds=length))
         reading = VideoSource(video.path, self.backbone.fps, self.backbone.size, self.plan.strict)
-        return _Job(video, reading, claim, source, stamp)
+        return _Job(video, reading, claim, source, stamp, self._replaces(video, source))
+
+    def _refuse_others(self, video: Video) -> None:
+        """Raise where a file is there that was asked for otherwise: it is somebody's work."""
+        about = self._told(video)
+        there = {key: about[key] for key in CHOSEN if key in about}
+        if self.plan.overwrite or all(self._about[key] == value for key, value in there.items()):
+            return
+        raise ValueError(
+            f"{self.target(video)} holds features of another kind ({_kind(there)}) than what is asked for "
+            f"({_kind(self._about)}); choose another folder, or replace it with --overwrite"
+        )
+
+    def _replaces(self, video: Video, source: str) -> str:
+        """Say what is lost when a video's file is written; nothing where it was asked for."""
+        about = {} if self.plan.overwrite else self._told(video)
+        if about.get("source", source) != source:
+            before = about.get("file", video.path.name)
+            return f"{before} with other content" if before == video.path.name else f"another video, {before}"
+        same = all(about.get(key, self._about[key]) == self._about[key] for key in ("version", "fps"))
+        return "" if same else "another version of the backbone"
+
+    def _told(self, video: Video) -> Mapping[str, Any]:
+        """What a video's file says of itself; nothing where there is none, or a damaged one."""
+        try:
+            return read_about(self.target(video))
+        except (FileNotFoundError, ValueError):
+            return {}
 
     def _is_settled(self, video: Video, source: str) -> bool:
         """Whether nothing is to be done for a video; says so."""
@@ -174,17 +205,24 @@ class Extractor:
             reason = str(error) or type(error).__name__
             return Event("failed", job.video, seconds=rows.done, reason=reason)
         damage = [message.replace(str(job.video.path), job.video.path.name) for message in features.damage]
-        about = {**self._about, "source": job.source, "damage": damage}
+        about = {**self._about, "source": job.source, "file": job.video.path.name, "damage": damage}
         try:
             with writing_to(self.plan.out):
                 write_features(self.target(job.video), features.array, about)
         except ValueError as error:  # NaN or infinity
             return Event("failed", job.video, seconds=rows.done, reason=str(error))
-        return Event("done", job.video, seconds=features.seconds, damage=features.damage)
+        return Event("done", job.video, seconds=features.seconds, damage=features.damage, replaced=job.replaces)
 
     def target(self, video: Video) -> Path:
         """The feature file of a video."""
         return self.plan.out / f"{video.id}.npy"
+
+
+def _kind(about: Mapping[str, Any]) -> str:
+    length = {True: "unit length", False: "not normalised"}
+    return ", ".join(
+        length.get(about[key], "?") if key == CHOSEN[2] else str(about[key]) for key in CHOSEN if key in about
+    )
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

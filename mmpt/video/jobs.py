@@ -79,6 +79,7 @@ class Event:
         seconds: of it: its length (begin; 0 for unknown), or how many are computed.
         reason: why it failed.
         damage: what could not be read of it.
+        replaced: what its file was made of before, where that is lost now.
     """
 
     kind: EventKind
@@ -86,6 +87,7 @@ class Event:
     seconds: int = 0
     reason: str = ""
     damage: tuple[str, ...] = ()
+    replaced: str = ""
 
 
 Report = Callable[[Event], None]

@@ -147,6 +147,19 @@ def test_some_fail_and_the_rest_goes_on(folder: Path, tmp_path: Path, capsys) ->
     assert code == 1 and [entry["path"] for entry in json.loads(told)["failures"]] == [str(folder / "v1.mkv")]
 
 
+def test_two_videos_of_one_name_in_two_commands(folder: Path, tmp_path: Path, capsys) -> None:
+    render(tmp_path / "v0.avi", lossless(shades([90] * FPS), FPS))
+    out = tmp_path / "feats"
+    run(capsys, folder / "v0.mkv", folder / "v1.mkv", "-o", out, "--backbone", "grid")
+    code, told, err = run(capsys, tmp_path / "v0.avi", folder / "v1.mkv", "-o", out, "--backbone", "grid")
+    assert code == 0 and told.startswith("1 done (1 replaced), 1 skipped, 0 failed")
+    assert err == "mmpt: replaced: v0.npy, which was made of another video, v0.mkv\n"
+    code, told, _ = run(capsys, folder / "v0.mkv", "-o", out, "--backbone", "grid", "--json")
+    assert json.loads(told)["replaced"] == ["v0.npy, which was made of another video, v0.avi"]
+    code, told, err = run(capsys, folder / "v0.mkv", "-o", out, "--backbone", "grid", "--no-l2")
+    assert code == 1 and "holds features of another kind (grid, fp32, unit length)" in err
+
+
 def test_folders_that_cannot_be_read(folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:
     scan = os.scandir
 

@@ -85,6 +85,7 @@ def test_files_hold_what_scoring_uses(videos: list[Video], plan: Plan, batch: in
             "l2_normalized": True,
             "fps": FPS,
             "source": features.source,
+            "file": f"{video.id}.mkv",
             "damage": [],
         }
 
@@ -110,7 +111,7 @@ class NoClaims(Claims):
 
 @pytest.mark.parametrize(
     "other",
-    [{"options": {"version": "2"}}, {"l2_normalize": False}, {"overwrite": True}],
+    [{"options": {"version": "2"}}, {"l2_normalize": False, "overwrite": True}, {"overwrite": True}],
     ids=["version", "lengths", "overwrite"],
 )
 def test_stale_features_are_done_again(videos: list[Video], plan: Plan, other: dict) -> None:
@@ -119,6 +120,39 @@ def test_stale_features_are_done_again(videos: list[Video], plan: Plan, other: d
     assert run(videos, plan) == all_are("done", videos)
     about = read_about(plan.out / "v0.npy")
     assert about["version"] == plan.options.get("version", "1") and about["l2_normalized"] == plan.l2_normalize
+
+
+@pytest.mark.parametrize("other", ["backbone", "lengths", "precision"])
+def test_features_of_another_kind_are_nobodys_to_replace(
+    videos: list[Video], plan: Plan, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(videos[:1], plan)
+    before = (plan.out / "v0.npy").read_bytes()
+    if other == "lengths":
+        plan = replace(plan, l2_normalize=False)
+    else:
+        monkeypatch.setattr(Colours, "name" if other == "backbone" else "precision", "bf16")
+    assert run(videos[:2], plan) == {"v0": "failed", "v1": "done"}
+    assert "of another kind (colours, fp32, unit length)" in failures(plan)["v0"]
+    assert "--overwrite" in failures(plan)["v0"] and (plan.out / "v0.npy").read_bytes() == before
+    assert run(videos[:1], replace(plan, overwrite=True)) == {"v0": "done"}
+    assert not (plan.out / FAILURES).exists()
+
+
+def test_what_is_replaced_is_told(videos: list[Video], plan: Plan) -> None:
+    def told(video: Video, **more) -> str:
+        events: list[Event] = []
+        extract_all([video], replace(plan, **more), events.append)
+        assert events[-1].kind == "done"
+        return events[-1].replaced
+
+    assert told(videos[0]) == ""
+    assert told(videos[0], options={"version": "2"}) == "another version of the backbone"
+    other = Video("v0", videos[1].path)  # of another folder, in another command
+    assert told(other, options={"version": "2"}) == "another video, v0.mkv"
+    render(videos[1].path, lossless(shades([90] * FPS), FPS))
+    assert told(other, options={"version": "2"}) == "v1.mkv with other content"
+    assert told(videos[0], overwrite=True) == ""
 
 
 def test_changed_videos_and_harmed_files_are_done_again(videos: list[Video], plan: Plan) -> None:
