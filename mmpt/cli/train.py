@@ -134,10 +134,10 @@ def _train(session: "Session", processes: "Processes", stop: Any) -> int:
 
     trainer = session.trainer
     observer = trainer.observer
-    if isinstance(observer, ShownObserver):
-        _introduce(session)
-        observer.log.rewind(trainer.progress.updates)
     try:
+        if isinstance(observer, ShownObserver):
+            _introduce(session)
+            observer.log.rewind(trainer.progress.updates)
         trainer.run(stop)
     except SharedError as error:
         return _told(processes, error)

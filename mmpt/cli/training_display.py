@@ -64,7 +64,8 @@ class ShownObserver(LogObserver):
 
     def _show_update(self, line: Mapping[str, Any]) -> None:
         for name in ("loss", "pairs_per_second"):
-            self._shown[name] = SMOOTH * self._shown.get(name, line[name]) + (1 - SMOOTH) * line[name]
+            now = float(line[name])
+            self._shown[name] = SMOOTH * self._shown.get(name, now) + (1 - SMOOTH) * now
         told = f"loss {self._shown['loss']:.3f}, {self._shown['pairs_per_second']:,.0f} pairs/s{self._hard}"
         self._advance(f"epoch {line['epoch']}{self._passes} {told}")
 

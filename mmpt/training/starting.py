@@ -71,7 +71,9 @@ def start_from_checkpoint(model: MMPTPreTrainedModel, path: Path) -> str:
     fresh = [name for name in own if _of_head(name) and _differ(own, stored, name)]
     ties = getattr(model, "_tied_weights_keys", None) or {}  # a head's words are those of the embeddings
     state = {name: value for name, value in stored.items() if name not in unused}
-    state |= {name: stored.get(ties.get(name, ""), own[name]).clone() for name in fresh}
+    for name in fresh:
+        tied = ties.get(name)
+        state[name] = (stored[tied] if tied in stored else own[name]).clone()
     load_state(model, state, source=str(path))
     parts = [f"starting from {path}"]
     parts += [f"{len(unused)} tensors of another task's head are left out"] if unused else []

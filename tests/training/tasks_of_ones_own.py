@@ -1,13 +1,16 @@
 """Tasks as a user may write them outside the package, each for one thing that can happen."""
 
 import os
+import resource
 import signal
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.data import get_worker_info
 
+from mmpt.processors.ds import DSAligner
 from mmpt.retrieval.planner import Plan
 from mmpt.tasks.base import Task
 from mmpt.tasks.contrastive import VideoRetriTask
@@ -29,10 +32,19 @@ class Killed(VideoRetriTask):
         return super().training_step(model, batch)
 
 
+class FullDisk(VideoRetriTask):
+    """No file may grow any more, once there is the first checkpoint."""
+
+    def training_step(self, model: nn.Module, batch: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        if os.path.exists(os.environ["FULL"]):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+        return super().training_step(model, batch)
+
+
 class TooLarge(Task):
     """Asks for more memory than there is."""
 
-    def training_step(self, model: nn.Module, batch: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    def losses(self, model: nn.Module, rows: Mapping[str, Any]) -> dict[str, torch.Tensor]:
         return {"loss": torch.empty(1 << 60).sum()}
 
 
@@ -44,3 +56,12 @@ class Broken(VideoRetriTask):
         if model.training and "v3" in rows["video_id"]:
             found["t2v"] = found["t2v"] * float("nan")
         return found
+
+
+class Deadly(DSAligner):
+    """A process that reads ahead is killed, as a system that runs out of memory does."""
+
+    def __call__(self, *item: Any) -> dict[str, Any]:
+        if get_worker_info() is not None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(*item)

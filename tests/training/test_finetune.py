@@ -115,3 +115,12 @@ def test_a_checkpoint_that_is_not_there_is_told(home: Path, monkeypatch: pytest.
     assert (
         "fairseq.checkpoint.restore_file is runs/none/checkpoint_best.pt, and nothing is at" in capsys.readouterr().err
     )
+
+
+def test_a_killed_reader_is_explained(home: Path, monkeypatch: pytest.MonkeyPatch, capfd) -> None:
+    monkeypatch.chdir(home)
+    words = [*overrides("mtm/vlm", "vtt"), "fairseq.dataset.batch_size=4", "fairseq.checkpoint.save_dir=runs/killed"]
+    words += ["dataset.aligner=tests.training.tasks_of_ones_own:Deadly", "fairseq.dataset.num_workers=1"]
+    assert main(["train", "projects/mtm/vlm/vtt.yaml", "--device", "cpu", *words]) == 2
+    told = capfd.readouterr().err
+    assert "DataLoader worker" in told and "take fewer of them (fairseq.dataset.num_workers)" in told

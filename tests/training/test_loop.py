@@ -1,6 +1,7 @@
 """The loop in one process: what must make no difference, and what must."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -124,7 +125,7 @@ def test_without_validation_the_training_loss_says_which_is_best(world: Path, tm
 
 def test_which_checkpoints_are_kept(world: Path, tmp_path: Path) -> None:
     keys = {"save_interval_updates": 2, "keep_interval_updates": 2, "keep_last_epochs": 1, "keep_best_checkpoints": 2}
-    more = {f"fairseq__checkpoint__{key}": value for key, value in keys.items()}
+    more: dict[str, Any] = {f"fairseq__checkpoint__{key}": value for key, value in keys.items()}
     run(world, tmp_path, fairseq__optimization__max_epoch=4, **more)
     found = sorted(path.name for path in (tmp_path / "runs").glob("*.pt"))
     best = [name for name in found if name.startswith("checkpoint.best_loss_")]

@@ -1,9 +1,9 @@
 """A training that is stopped in any way goes on bit for bit."""
 
-import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from mmpt.models.original import read_original
 from mmpt.training.checkpoint import STATE
 from tests.training.worlds import VIDEOCLIP, VLM, curve, narrated_yaml, start, train
 
-EVERY = {"fairseq__checkpoint__save_interval_updates": 1, "fairseq__optimization__max_epoch": 4}
+EVERY: dict[str, Any] = {"fairseq__checkpoint__save_interval_updates": 1, "fairseq__optimization__max_epoch": 4}
 
 
 def weights(folder: Path, name: str = "checkpoint_best.pt") -> dict[str, np.ndarray]:
@@ -47,7 +47,7 @@ def test_killed_again_and_again(world: Path, tmp_path: Path, project: str) -> No
         process.join(float(rng.uniform(0, 0.1)))
         if not process.is_alive():
             break
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()
         process.join()
         kills += 1
         updates = {line["update"] for line in curve(broken)}
@@ -60,14 +60,14 @@ def test_asked_to_stop_it_keeps_what_is_done(world: Path, tmp_path: Path, capsys
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     whole.mkdir()
     stopped.mkdir()
-    longer = {"fairseq__optimization__max_epoch": 8}
+    longer: dict[str, Any] = {"fairseq__optimization__max_epoch": 8}
     assert train(narrated_yaml(world, whole, **longer)) == 0
     path = narrated_yaml(world, stopped, **longer)
     process = start(path, tmp_path / "told")
     log = stopped / "runs" / "metrics.jsonl"
     while process.is_alive() and not (log.exists() and '"update": 2' in log.read_text()):
         time.sleep(0.005)
-    os.kill(process.pid, signal.SIGTERM)
+    process.terminate()
     process.join(60)
     assert process.exitcode == 128 + signal.SIGTERM
     done = len(curve(stopped))

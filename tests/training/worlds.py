@@ -5,6 +5,8 @@ import multiprocessing
 import os
 import socket
 from collections.abc import Sequence
+from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +100,7 @@ def train(path: Path, *words: str) -> int:
     return main(["train", str(path), "--device", "cpu", *words])
 
 
-def server() -> multiprocessing.context.ForkServerContext:
+def server() -> ForkServerContext:
     """Starts processes that have everything imported already."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["mmpt.training.session", "mmpt.cli.training_display", "mmpt.processors"])
@@ -114,7 +116,7 @@ def child(words: Sequence[str], told: Path, variables: dict[str, str]) -> None:
     raise SystemExit(main(words))
 
 
-def start(path: Path, told: Path, *words: str, **variables: str) -> multiprocessing.process.BaseProcess:
+def start(path: Path, told: Path, *words: str, **variables: str) -> BaseProcess:
     """Train in a process of its own."""
     words = ("train", str(path), "--device", "cpu", *words)
     process = server().Process(target=child, args=(words, told, variables))
