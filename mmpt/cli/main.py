@@ -22,6 +22,7 @@ COMMANDS = {  # command -> what it does, in one line; its file is mmpt/cli/<comm
     "captions": "clean captions, and cut them into word pieces",
     "launch": "write a project's YAML files, and run the jobs of YAML files",
     "train": "train what a YAML file describes",
+    "plot": "draw the curves of trainings",
     "evaluate": "measure a model on a data set, as a YAML file says",
     "compare": "compare two result cards, with how sure the differences are",
     "doctor": "say what is installed, what is missing and which command gets it",
