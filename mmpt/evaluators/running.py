@@ -27,7 +27,7 @@ from mmpt.utils.files import content_hash
 from mmpt.utils.places import locate
 from mmpt.utils.registry import lookup
 from mmpt.video.backbones.s3d import check_device
-from mmpt.video.features import check_origin
+from mmpt.video.features import OneOrigin
 
 # keys of a data set whose files decide which items there are and what is right
 ANNOTATIONS = (
@@ -184,11 +184,12 @@ def _check_words(run: RunConfig, dataset: MMDataset, model: MMPTPreTrainedModel)
 def _check_features(run: RunConfig, dataset: MMDataset, model: MMPTPreTrainedModel) -> None:
     """Compare every video's features with the model and the configuration, by the heads of the files."""
     wanted, problems = model.config.video_dim, []
+    origin = OneOrigin(run.dataset.backbone, run.dataset.l2_normalize)
     for video in _videos(dataset):
         path = feature_path(dataset.video.folder, video)
         try:
             shape, about = read_head(path)
-            check_origin(about, path, backbone=run.dataset.backbone, l2_normalized=run.dataset.l2_normalize)
+            origin.check(about, path)
         except (ValueError, OSError) as error:
             problems.append(str(error))
             continue

@@ -21,7 +21,7 @@ from mmpt.text.tokenizer import load_tokenizer
 from mmpt.utils.featurefile import read_features
 from mmpt.utils.places import locate
 from mmpt.utils.registry import register
-from mmpt.video.features import check_origin
+from mmpt.video.features import OneOrigin
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -232,13 +232,17 @@ class VideoProcessor(Processor):
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: the file is damaged or holds other features than the configuration says, or the configuration
-                names no `vfeat_dir`.
+            ValueError: the file is damaged, or holds other features than the configuration says or than those read
+                before, or the configuration names no `vfeat_dir`.
         """
         path = feature_path(self.folder, str(video_id))
         found = read_features(path)
-        check_origin(found.about, path, backbone=self.config.backbone, l2_normalized=self.config.l2_normalize)
+        self._origin.check(found.about, path)
         return found.array
+
+    @functools.cached_property
+    def _origin(self) -> OneOrigin:
+        return OneOrigin(self.config.backbone, self.config.l2_normalize)
 
     @functools.cached_property
     def folder(self) -> Path:

@@ -21,7 +21,7 @@ from mmpt.utils.registry import register
 from mmpt.utils.shardedtensor import open_shard, read_meta
 from mmpt.utils.shardindex import read_index, shard_files
 from mmpt.utils.tables import read_lines
-from mmpt.video.features import check_origin
+from mmpt.video.features import OneOrigin
 
 SHARDS = {"train": "train", "valid": "val", "test": "val"}  # split -> what its shards are called
 UNNUMBERED = -1  # the number of an item of a cluster
@@ -109,16 +109,17 @@ class ShardedHow2MetaProcessor(ListedVideos):
         Raises:
             FileNotFoundError: the list, `<split>_meta.pkl` or a shard is not there.
             ValueError: that file holds anything else, or other videos than a shard's index, or a shard holds other
-                features than the configuration says.
+                features than the configuration says or than the first.
         """
         ids, faults = self.ids()
         split = SHARDS[self.config.split]
         meta_path = existing(self.config.vfeat_dir, "dataset.vfeat_dir") / f"{split}_meta.pkl"
         kept: list[tuple[str, int, int]] = []
         seen: set[str] = set()
+        origin = OneOrigin(self.config.backbone, self.config.l2_normalize)
         for shard, videos in read_meta(meta_path).items():
             listed = [(place, video_id) for place, video_id in enumerate(videos) if video_id in ids]
-            silent = self._check_shard(split, shard, videos) if listed else set()
+            silent = self._check_shard(split, shard, videos, origin) if listed else set()
             for place, video_id in listed:
                 if video_id in seen:
                     faults.append(f"{meta_path}: {video_id} is there twice; its first place counts")
@@ -131,17 +132,12 @@ class ShardedHow2MetaProcessor(ListedVideos):
         source = f"{self.split_path()} with {meta_path}"
         return Listing(ShardItems(kept, numbered=self.numbered), source, missing, tuple(faults))
 
-    def _check_shard(self, split: str, shard: int, videos: Sequence[str]) -> set[int]:
+    def _check_shard(self, split: str, shard: int, videos: Sequence[str], origin: OneOrigin) -> set[int]:
         """Compare a shard's indexes with the list of shards, and find places without captions."""
         features = f"{existing(self.config.vfeat_dir, 'dataset.vfeat_dir') / split}_{shard}"
         _check_ids(features, videos)
         index = read_index(features)
-        check_origin(
-            index.about if index is not None else {},
-            shard_files(features)[0],
-            backbone=self.config.backbone,
-            l2_normalized=self.config.l2_normalize,
-        )
+        origin.check(index.about if index is not None else {}, shard_files(features)[0])
         if self.config.tfeat_dir is None:
             return set()
         times = f"{caption_beginning(self.config)}{split}_{shard}.startends"

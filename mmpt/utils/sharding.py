@@ -14,7 +14,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,16 +71,23 @@ class Kind:
     backbone: str
     l2_normalized: bool
     width: int
+    version: str = ""  # of the backbone; empty where the file does not say, which goes with any
 
     @classmethod
     def of(cls, shape: tuple[int, ...], about: Mapping[str, Any]) -> "Kind":
         """Say what kind the features of a file are, from its shape and what it says of itself."""
         told = {key: about.get(key, value) for key, value in PUBLISHED.items()}
-        return cls(str(told["backbone"]), bool(told["l2_normalized"]), shape[1])
+        return cls(str(told["backbone"]), bool(told["l2_normalized"]), shape[1], str(about.get("version", "")))
+
+    def takes(self, other: "Kind") -> bool:
+        """Whether features of another kind may stand beside these."""
+        alike = replace(other, version="") == replace(self, version="")
+        return alike and (not self.version or other.version in ("", self.version))
 
     def __str__(self) -> str:
         length = "unit length" if self.l2_normalized else "not normalised"
-        return f"{self.backbone}, {length}, {self.width} columns"
+        version = f", version {self.version}" if self.version else ""
+        return f"{self.backbone}, {length}, {self.width} columns{version}"
 
 
 def write_shards(
@@ -142,16 +149,17 @@ def find_kind(features: Path, ids: Sequence[str]) -> Kind:
         ValueError: no video has readable features.
     """
     sample = ids[:: max(1, len(ids) // SAMPLE)]
-    kinds = Counter(kind for video in sample if (kind := _kind(features, video)))
+    kinds = [kind for video in sample if (kind := _kind(features, video))]
     if not kinds:
-        kinds = Counter([next((kind for video in ids if (kind := _kind(features, video))), None)])
-    found = kinds.most_common(1)[0][0]
+        kinds = [next((kind for video in ids if (kind := _kind(features, video))), None)]
+    found = Counter(kind and replace(kind, version="") for kind in kinds).most_common(1)[0][0]
     if found is None:
         raise ValueError(
             f"none of the {len(ids):,} listed videos has a readable feature file in {features.absolute()}, for example "
             f"{ids[0]}.npy; check the folder and the lists, or make the files with `mmpt extract VIDEOS -o {features}`"
         )
-    return found
+    versions = Counter(kind.version for kind in kinds if kind and kind.version and found.takes(kind))
+    return replace(found, version=versions.most_common(1)[0][0]) if versions else found
 
 
 def _kind(features: Path, video: str) -> Kind | None:
@@ -270,7 +278,7 @@ class _Sharder:
         if path.name != f"{video}.npy":
             raise ValueError(f"{video!r} is not a video id: it would be a path")
         found = read_features(path)
-        if (kind := Kind.of(found.array.shape, found.about)) != self._kind:
+        if not self._kind.takes(kind := Kind.of(found.array.shape, found.about)):
             raise ValueError(f"{path} holds features of another kind ({kind}) than most ({self._kind})")
         if not len(found.array):
             raise ValueError(f"{path} holds no second; extract the video again")

@@ -263,6 +263,40 @@ def check_origin(about: Mapping[str, Any], path: Path, *, backbone: str, l2_norm
     )
 
 
+class OneOrigin:
+    """Sees that all features of a data set are of one network: the first file that names it fixes which.
+
+    Args:
+        backbone: `dataset.backbone`; ``frame_vit`` stands for any of its networks.
+        l2_normalized: `dataset.l2_normalize`.
+    """
+
+    def __init__(self, backbone: str, l2_normalized: bool) -> None:
+        self._backbone, self._l2_normalized = backbone, l2_normalized
+        self._first: dict[str, tuple[Any, Path]] = {}
+
+    def check(self, about: Mapping[str, Any], path: Path) -> None:
+        """Refuse features that are not of the configured kind, or of another network than those before.
+
+        Args:
+            about: what their file says; nothing in the published ones, which are compared with no other.
+            path: the file.
+
+        Raises:
+            ValueError: they come from another backbone, network or version, or are scaled otherwise.
+        """
+        check_origin(about, path, backbone=self._backbone, l2_normalized=self._l2_normalized)
+        for key in ("backbone", "version"):
+            if key not in about:
+                continue
+            first, where = self._first.setdefault(key, (about[key], path))
+            if about[key] != first:
+                raise ValueError(
+                    f"{path} holds features of the {key} {about[key]!r}, and {where} of {first!r}; one data set takes "
+                    "those of one network: extract the others again, into a folder of their own"
+                )
+
+
 def _extract(
     file: Path, backbone: Backbone, l2_normalize: bool, strict: bool, on_progress: Progress | None
 ) -> Features:

@@ -107,6 +107,25 @@ def test_features_of_another_kind(tmp_path: Path, about: dict, backbone: str, l2
         VideoProcessor(config)("v")
 
 
+@pytest.mark.parametrize(
+    "other, told",
+    [
+        ({"backbone": "frame_vit/vitb"}, "of the backbone 'frame_vit/vitb', and .*untold.npy of 'frame_vit/vit'"),
+        ({"version": "2"}, "of the version '2', and .*first.npy of '1'"),
+    ],
+)
+def test_features_of_two_networks_do_not_mix(tmp_path: Path, other: dict, told: str) -> None:
+    about = {"backbone": "frame_vit/vit", "version": "1", "l2_normalized": True}
+    for name, more in (("first", {}), ("second", {}), ("other", other)):
+        write(tmp_path / f"{name}.npy", **{**about, **more})
+    write(tmp_path / "untold.npy", **{key: value for key, value in about.items() if key != "version"})
+    processor = VideoProcessor(DatasetConfig("bert", vfeat_dir=str(tmp_path), backbone="frame_vit"))
+    for name in ("untold", "first", "second"):
+        processor(name)
+    with pytest.raises(ValueError, match=rf"other\.npy holds features {told}"):
+        processor("other")
+
+
 def test_files_that_say_nothing_are_published_ones(tmp_path: Path) -> None:
     np.save(tmp_path / "v.npy", np.zeros((3, 512), np.float16))
     config = DatasetConfig("bert", vfeat_dir=str(tmp_path))

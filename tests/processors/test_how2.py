@@ -1,6 +1,8 @@
 """Lists and shards of narrated videos."""
 
+import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +57,15 @@ def test_an_id_that_stands_twice_is_told_with_its_line(keys: dict, tmp_path: Pat
     meta = ShardedHow2MetaProcessor(narrated(keys))
     assert ids(meta) == ["v0", "v1", "v2", "v3"]
     assert meta.faults == (f"{tmp_path / 'train.lst'}:5: v2 stands there already",)
+
+
+def test_shards_of_two_networks_do_not_mix(keys: dict, tmp_path: Path) -> None:
+    for shard, network in enumerate(("frame_vit/vit", "frame_vit/vitb")):
+        index = tmp_path / f"train_{shard}_index.json"
+        told = json.loads(index.read_text())
+        index.write_text(json.dumps({**told, "about": {"backbone": network, "l2_normalized": True}}))
+    with pytest.raises(ValueError, match=r"train_1_data\.npy holds .* 'frame_vit/vitb', and .*train_0_data\.npy of"):
+        ShardedHow2MetaProcessor(replace(narrated(keys), backbone="frame_vit")).read()
 
 
 def test_a_list_that_windows_wrote_keeps_its_first_id(keys: dict, tmp_path: Path) -> None:
