@@ -1,6 +1,7 @@
 """`mmpt prepare`: one's own narrated videos -> all that pre-training reads."""
 
 import argparse
+import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +120,7 @@ def _make(args: argparse.Namespace, videos: "dict[str, Video]", places: Places, 
     """Go through the steps."""
     worded = _clean(args, videos, places, log)
     ready = _extract(args, [videos[video_id] for video_id in worded], places, log)
-    train_videos = _shard(args, ready, places, log)
+    train_videos = _shard(args, _leave_out_misfits(ready, places, log), places, log)
     beginning = _tokenize(_bert_name(args), places, log)
     _write_yaml(args, places, beginning, train_videos)
 
@@ -236,6 +237,27 @@ def _extract(args: argparse.Namespace, videos: "list[Video]", places: Places, lo
         err.print(f"mmpt: warning: {damage}", soft_wrap=True)
     _say("features", f"{tally.done:,} videos done, {tally.skipped + tally.kept:,} were there, {len(failed):,} failed")
     return [video.id for video in videos if video.id not in failed]
+
+
+def _leave_out_misfits(videos: list[str], places: Places, log: "FailureLog") -> list[str]:
+    """Leave out videos of which most captions begin behind the end; gives the others."""
+    from mmpt.datasets.narrated import count_beyond
+    from mmpt.utils.featurefile import read_head
+
+    seconds = {}
+    for video_id in videos:
+        with contextlib.suppress(OSError, ValueError):  # what cannot be read is told when it is put into a shard
+            seconds[video_id] = read_head(places.features / f"{video_id}.npy")[0][0]
+    beyond = count_beyond(places.captions, seconds)
+    misfits = {video_id for video_id, (late, count) in beyond.items() if 2 * late > count}
+    for video_id in sorted(misfits):
+        late, count = beyond[video_id]
+        reason = f"{late:,} of its {count:,} captions begin behind its end, at {seconds[video_id]:,} s"
+        log.add(video_id, f"{reason}; are they of another video, or in another unit?", step="captions")
+    if few := {video_id: late for video_id, (late, _) in beyond.items() if video_id not in misfits}:
+        videos_of = f"{len(few):,} of {len(videos):,} videos"
+        _say("", f"captions behind the end of their video: {sum(few.values()):,}, in {videos_of}")
+    return [video_id for video_id in videos if video_id not in misfits]
 
 
 def _shard(args: argparse.Namespace, ready: list[str], places: Places, log: "FailureLog") -> int:

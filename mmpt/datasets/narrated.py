@@ -118,6 +118,26 @@ def count_captions(captions: Path) -> dict[str, int]:
     return {entry.video_id: len(parse_captions(entry.value, backwards=True)) for entry in read_entries(captions)}
 
 
+def count_beyond(captions: Path, seconds: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    """Count the captions that begin behind the end of their video: their clips would be without a second of it.
+
+    Args:
+        captions: a clean caption file.
+        seconds: video id -> the length of its features.
+
+    Returns:
+        Video id -> (captions beyond, all captions), of the videos that have such captions, in the file's order.
+    """
+    found = {}
+    for entry in read_entries(captions):
+        if entry.video_id not in seconds:
+            continue
+        start = parse_captions(entry.value, backwards=True).start
+        if beyond := sum(begin >= seconds[entry.video_id] for begin in start):
+            found[entry.video_id] = beyond, len(start)
+    return found
+
+
 def write_list(path: Path, ids: Iterable[str]) -> None:
     """Write a list of videos, one id a line; an equal file is left as it is.
 

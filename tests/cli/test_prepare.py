@@ -168,6 +168,24 @@ def test_what_cannot_be_used_is_listed(work: Path, capsys: pytest.CaptureFixture
     assert "clip2" not in failures(work)
 
 
+def test_captions_beyond_the_end_of_a_video_are_told_and_most_of_them_leave_it_out(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    late = subtitles(2).replace("00:00:0", "00:01:0")  # videos take six seconds
+    (work / "subtitles" / "clip0.en.srt").write_text(late)
+    (work / "subtitles" / "clip1.en.srt").write_text(
+        f"{subtitles(1)}\n{late.splitlines()[1]}\n{late.splitlines()[2]}\n"
+    )
+    assert prepare() == 1
+    told = capsys.readouterr()
+    assert "captions behind the end of their video: 1, in 1 of 6 videos" in told.out
+    step, reason = failures(work)["clip0"]
+    assert step == "captions" and "4 of its 4 captions begin behind its end, at 6 s" in reason
+    assert reason in told.err and len(failures(work)) == 1
+    listed = "".join((work / "data" / "mine" / f"{split}.lst").read_text() for split in ("train", "val"))
+    assert sorted(listed.split()) == [f"clip{number}" for number in range(1, 6)]
+
+
 def test_captions_may_come_from_a_file_or_lie_beside_the_videos(work: Path) -> None:
     captions = {"start": [0, 2], "end": [2, 5], "text": ["a dog runs", "the woman"]}
     content = {f"clip{number}": captions for number in range(6)} | {"other": captions}
