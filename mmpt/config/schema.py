@@ -5,9 +5,10 @@ The keys are the original's, so that its YAML files mean here what they meant th
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from mmpt.config.training import CheckpointConfig, LoaderConfig, LoggingConfig, OptimConfig
+from mmpt.config.typed import NOT_NEGATIVE, PART, POSITIVE, Range, check_ranges
 
 DEFAULT_MAX_LEN = 96  # tokens of the whole sequence, video and text together
 DEFAULT_MAX_VIDEO_LEN = 32  # video tokens, one a second
@@ -85,11 +86,20 @@ class DatasetConfig:
     l2_normalize: bool = True
     extra: Mapping[str, Any] = field(default_factory=dict)
 
+    RANGES: ClassVar[Mapping[str, Range]] = {
+        "max_video_len": Range("1 or more, one for each second", 1),
+        **dict.fromkeys(("max_len", "subsampling", "num_video_per_batch", "clip_per_video"), POSITIVE),
+        **dict.fromkeys(
+            ("sampled_max_len", "sampled_video_max_len", "sliding_window", "sliding_window_size"), POSITIVE
+        ),
+        **dict.fromkeys(("num_iso_layer", "sampled_min_len", "sampled_video_min_len"), NOT_NEGATIVE),
+        **dict.fromkeys(("mfm_probability", "mlm_probability", "mm_prob"), PART),
+    }
+
     def __post_init__(self) -> None:
+        check_ranges(self, "dataset")
         if self.split not in SPLITS:
             raise ValueError(f"dataset.split is {self.split!r}; it takes {', '.join(SPLITS)}")
-        if self.max_video_len < 1:
-            raise ValueError(f"dataset.max_video_len is {self.max_video_len}; it takes 1 or more, one for each second")
         if self.max_len - self.max_video_len < 4:
             raise ValueError(
                 f"dataset.max_len ({self.max_len}) leaves {self.max_len - self.max_video_len} places for text beside "
@@ -122,6 +132,14 @@ class ModelConfig:
     max_decode_length: int | None = None
     num_labels: int = COIN_LABELS
     video_dim: int | None = None
+
+    RANGES: ClassVar[Mapping[str, Range]] = {
+        "num_hidden_video_layers": NOT_NEGATIVE,
+        **dict.fromkeys(("max_decode_length", "num_labels", "video_dim"), POSITIVE),
+    }
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "model")
 
 
 @dataclass(frozen=True)
@@ -171,7 +189,10 @@ class TaskConfig:
     per_rank: bool = False
     retri_clips: int | None = None
 
+    RANGES: ClassVar[Mapping[str, Range]] = dict.fromkeys(("retri_epoch", "num_cands", "retri_clips"), POSITIVE)
+
     def __post_init__(self) -> None:
+        check_ranges(self, "")
         if self.protocol not in ("fixed", "paper"):
             raise ValueError(f"protocol is {self.protocol!r}; it takes fixed or paper")
 

@@ -3,7 +3,11 @@
 The names and the defaults are those of the flags that the original's `fairseq:` block stands for; `legacy` reads it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
+
+from mmpt.config.typed import NOT_NEGATIVE, OR_ALL, POSITIVE, Range, check_ranges
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,18 @@ class OptimConfig:
     compile: bool = False
     ema_decay: float | None = None
 
+    RANGES: ClassVar[Mapping[str, Range]] = {
+        **dict.fromkeys(("max_epoch", "max_update"), Range("1 or more, or 0 for no bound", 1)),
+        **dict.fromkeys(("update_freq", "total_num_update"), POSITIVE),
+        **dict.fromkeys(("lr", "warmup_updates", "end_learning_rate", "power", "adam_eps", "seed"), NOT_NEGATIVE),
+        **dict.fromkeys(("weight_decay", "clip_norm"), NOT_NEGATIVE),
+        "adam_betas": Range("two numbers from 0 on, below 1", 0, below=1),
+        "ema_decay": Range("a number between 0 and 1", above=0, below=1),
+    }
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "")
+
 
 @dataclass(frozen=True)
 class CheckpointConfig:
@@ -104,6 +120,16 @@ class CheckpointConfig:
     maximize_best_checkpoint_metric: bool = False
     patience: int = -1
 
+    RANGES: ClassVar[Mapping[str, Range]] = {
+        "save_interval": POSITIVE,
+        "save_interval_updates": NOT_NEGATIVE,
+        "patience": Range("a number of validations, or -1 for any number", -1),
+        **dict.fromkeys(("keep_interval_updates", "keep_last_epochs", "keep_best_checkpoints"), OR_ALL),
+    }
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "")
+
 
 @dataclass(frozen=True)
 class LoggingConfig:
@@ -122,6 +148,11 @@ class LoggingConfig:
     tensorboard_logdir: str | None = None
     wandb_project: str | None = None
     trackio_project: str | None = None
+
+    RANGES: ClassVar[Mapping[str, Range]] = {"log_interval": NOT_NEGATIVE}
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "")
 
 
 @dataclass(frozen=True)
@@ -146,3 +177,11 @@ class LoaderConfig:
     validate_interval: int = 1
     validate_interval_updates: int = 0
     disable_validation: bool = False
+
+    RANGES: ClassVar[Mapping[str, Range]] = {
+        **dict.fromkeys(("batch_size", "validate_interval"), POSITIVE),
+        **dict.fromkeys(("num_workers", "validate_interval_updates"), NOT_NEGATIVE),
+    }
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "")

@@ -27,10 +27,11 @@ def test_an_unknown_mode_is_told(bert: str) -> None:
 
 @pytest.mark.parametrize("probability", [None, -0.1, 1.5])
 def test_what_is_no_probability_is_told(bert: str, probability: float | None) -> None:
-    config = DatasetConfig(bert_name=bert, mfm_probability=probability, mlm_probability=probability)
     with pytest.raises(ValueError, match=r"dataset.mfm_probability is"):
+        config = DatasetConfig(bert_name=bert, mfm_probability=probability)
         FrameMaskingProcessor(config)(torch.ones(4, dtype=torch.bool), generator(0))
     with pytest.raises(ValueError, match=r"dataset.mlm_probability is"):
+        config = DatasetConfig(bert_name=bert, mlm_probability=probability)
         TextMaskingProcessor(config)(CAPS, generator(0))
 
 
