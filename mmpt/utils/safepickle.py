@@ -2,26 +2,32 @@
 
 A pickle may name functions and call them. Here a name leads to one of a few harmless makers of values, which are
 objects that a pickle cannot change, or to an error. The reading itself is the C code of the standard library, so that
-a gigabyte of captions takes seconds.
+a gigabyte of captions takes seconds. Small files, and those that look as if they held little but tuples in tuples, are
+read by its slow Python code instead: there a pickle of a few bytes can neither ask for gigabytes nor end the process.
 """
 
 import copyreg
 import os
 import pickle
 import re
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO, ClassVar, NoReturn
 
 import numpy as np
 
 from mmpt.utils.inert import UnsafeFileError, dotted
 
 BUFFER = 1 << 20  # bytes read at a time
+SMALL = 1 << 20  # bytes that the slow code takes for good measure; it reads some 10 MB/s
+SAMPLED = 64  # blocks of BUFFER bytes of a larger file that are looked at
+NESTING = 1 / 16  # the part of its bytes that begin or end tuples, from which on a file is suspicious
+DEEPEST = 1000  # tuples in one another; from 100,000 on their hash overflows the stack of a thread
 NUMBERS = re.compile(r"[biu][1248]|f[248]|c8|c16|[SU]\d{1,6}")  # dtypes that a numpy value may have
 _VALUES = (str, bytes, bytearray, int, float, complex, type(None))  # bool is an int
 _DAMAGE = (pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, IndexError, KeyError)
-_DAMAGE += (OverflowError, MemoryError, RecursionError)
+_DAMAGE += (OverflowError, MemoryError, RecursionError, struct.error)
 
 
 def read_pickle(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> Any:
@@ -54,7 +60,9 @@ def read_pickle(path: str | os.PathLike[str], *, max_bytes: int | None = None) -
 
 def _read(file: Path, errors: str) -> Any:
     with file.open("rb", buffering=BUFFER) as opened:
-        reader = _Reader(opened, errors)
+        size = os.fstat(opened.fileno()).st_size
+        careful = size <= SMALL or _is_suspicious(opened, size)
+        reader = _CarefulReader(opened, errors, size) if careful else _Reader(opened, errors)
         try:
             value = reader.load()
             # Without a name and without a byte of Python 2 the value consists of builtins already: no walk.
@@ -77,13 +85,23 @@ def _short(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-class _Reader(pickle.Unpickler):
-    """The standard reader, with names that lead to harmless makers or to an error."""
+def _is_suspicious(file: BinaryIO, size: int) -> bool:
+    """Whether a file may hold little but tuples in tuples; each begins or ends with one of four bytes."""
+    step = max(BUFFER, size // SAMPLED)
+    looked, marks = 0, 0
+    for place in range(0, size, step):
+        file.seek(place)
+        block = file.read(BUFFER)
+        looked += len(block)
+        marks += sum(map(block.count, (pickle.MARK, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3)))
+    file.seek(0)
+    return marks > NESTING * looked
 
-    def __init__(self, file: BinaryIO, errors: str) -> None:
-        copyreg.clear_extension_cache()  # classes known by number come from there without being asked for by name
-        super().__init__(file, encoding="utf-8", errors=errors)
-        self.named = False
+
+class _Names:
+    """Names lead to harmless makers or to an error."""
+
+    named = False
 
     def find_class(self, module_name: str, global_name: str) -> Any:
         self.named = True
@@ -94,6 +112,73 @@ class _Reader(pickle.Unpickler):
 
     def persistent_load(self, pid: Any) -> NoReturn:
         raise UnsafeFileError(f"it refers to the outside object {pid!r}")
+
+
+class _Reader(_Names, pickle.Unpickler):
+    """The standard reader."""
+
+    def __init__(self, file: BinaryIO, errors: str) -> None:
+        copyreg.clear_extension_cache()  # classes known by number come from there without being asked for by name
+        super().__init__(file, encoding="utf-8", errors=errors)
+
+
+class _CarefulReader(_Names, pickle._Unpickler):
+    """The same in Python: what was read before lies in a dict, however large its numbers, and tuples are measured.
+
+    Args:
+        file: opened.
+        errors: of texts in another encoding.
+        size: of the file, in bytes.
+    """
+
+    dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(pickle._Unpickler.dispatch)
+    # of the class above, while it reads
+    stack: list[Any]
+    metastack: list[list[Any]]
+    append: Callable[[Any], None]
+    read: Callable[[int], bytes]
+
+    def __init__(self, file: BinaryIO, errors: str, size: int) -> None:
+        copyreg.clear_extension_cache()
+        super().__init__(file, encoding="utf-8", errors=errors)
+        self._size = size
+        self._depths: dict[int, tuple[int, tuple[Any, ...]]] = {}  # of tuples that hold tuples, which are kept alive
+
+    def close_tuple(self, load: Callable[..., None]) -> None:
+        """Make a tuple, and see how deep it is."""
+        load(self)
+        made = self.stack[-1]
+        below = [self._depths.get(id(item), (1, ()))[0] for item in made if isinstance(item, tuple)]
+        if not below:
+            return
+        depth = 1 + max(below)
+        if depth > DEEPEST:
+            raise ValueError(f"it holds more than {DEEPEST:,} tuples in one another")
+        self._depths[id(made)] = (depth, made)
+
+    def make_instance(self, load: Callable[..., None]) -> None:
+        """Read an old call of a class; without arguments before it, which a table may look like, it is none."""
+        if not self.metastack:
+            raise ValueError("it calls something without arguments")
+        load(self)
+
+    def make_room(self) -> None:
+        """Read a bytearray, whose memory is taken before its content is looked for."""
+        (length,) = struct.unpack("<Q", self.read(8))
+        if length > self._size:
+            raise ValueError(f"it says that {length:,} bytes follow, and has {self._size:,}")
+        self.append(bytearray(self.read(length)))
+
+
+def _teach(codes: Iterable[bytes], method: Callable[..., None]) -> None:
+    """Put a method around what the standard library does for some codes."""
+    for (code,) in codes:
+        _CarefulReader.dispatch[code] = lambda reader, load=_CarefulReader.dispatch[code]: method(reader, load)
+
+
+_teach((pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3), _CarefulReader.close_tuple)
+_teach((pickle.INST,), _CarefulReader.make_instance)
+_CarefulReader.dispatch[pickle.BYTEARRAY8[0]] = _CarefulReader.make_room
 
 
 class _Maker:

@@ -195,3 +195,69 @@ def test_a_pickle_cut_off_anywhere_is_told(protocol: int, tmp_path: Path) -> Non
     for length in range(len(whole)):
         with pytest.raises(ValueError, match=r"cut\.pkl"):
             read_pickle(store(tmp_path / "cut.pkl", whole[:length]))
+
+
+NESTED = {
+    "tuples of one": b"\x80\x02})" + b"\x85" * 3_000_000 + b"Ns.",
+    "tuples of two": b"\x80\x02})" + b"N\x86" * 1_500_000 + b"Ns.",
+    "marked tuples": b"\x80\x02}" + b"(" * 1_500_000 + b"t" * 1_500_000 + b"Ns.",
+    "kept tuples": b"\x80\x04})" + b"\x85\x94" * 1_500_000 + b"Ns.",
+    "a small file": b"\x80\x02})" + b"\x85" * 300_000 + b"Ns.",
+    "a padded small file": b"\x80\x02})" + b"\x85q\x00h\x00N00h\x00" * 90_000 + b"Ns.",
+}
+READ = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+from mmpt.utils.safepickle import read_pickle
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for path in sys.argv[1:]:
+    try:
+        read_pickle(path)
+    except ValueError as error:
+        print(error)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def read_elsewhere(*paths: Path) -> tuple[list[str], int]:
+    """In a process of its own; gives what was told, and the kilobytes that it took."""
+    command = [sys.executable, "-c", READ, *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0, done.stderr
+    *told, memory = done.stdout.splitlines()
+    return told, int(memory)
+
+
+def test_tuples_in_tuples_without_end_do_not_end_the_process(tmp_path: Path) -> None:
+    paths = [store(tmp_path / f"{name}.pkl", content) for name, content in NESTED.items()]
+    told, _ = read_elsewhere(*paths)
+    assert len(told) == len(paths)
+    assert all("more than 1,000 tuples in one another" in line for line in told)
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"\x80\x02Nr\xff\xff\xff\x0f.", None),
+        (b"\x80\x02Np268435455\n.", None),
+        (b"\x80\x05\x96\x00\x00\x00\x00\x01\x00\x00\x00.", "4,294,967,296 bytes follow"),
+    ],
+    ids=["memo", "memo in digits", "bytearray"],
+)
+def test_a_few_bytes_take_no_gigabytes(content: bytes, message: str | None, tmp_path: Path) -> None:
+    told, memory = read_elsewhere(store(tmp_path / "value.pkl", content))
+    assert memory < 100_000 and len(told) == bool(message) and (message or "") in "".join(told)
+
+
+def test_many_tuples_that_are_not_deep_come_through(tmp_path: Path) -> None:
+    """They look suspicious, and are read with care."""
+    value = {(number, (number,)): [(number % 7, None)] for number in range(70_000)}
+    path = store(tmp_path / "value.pkl", value, 2)
+    assert path.stat().st_size > 1 << 20 and read_pickle(path) == value
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_large_file_comes_through_as_a_small_one(protocol: int, tmp_path: Path) -> None:
+    value = {f"video{number}": "a long caption " * 20 + str(number) for number in range(10_000)}
+    value["array"] = np.arange(5).tolist()  # pyright: ignore
+    assert read_pickle(store(tmp_path / "value.pkl", value, protocol)) == value
