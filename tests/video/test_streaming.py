@@ -1,10 +1,12 @@
 """Decoding ahead, and batches across videos."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+import torch
 
 from mmpt.video.streaming import AHEAD, Meter, Rows, stream
 from tests.video.backbones import FPS, SIZE, Colours
@@ -93,10 +95,36 @@ def test_what_goes_wrong_elsewhere_ends_the_stream() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "mmpt-decoding"]
 
 
-def test_time_is_taken_down() -> None:
+class Late(Made):
+    """Seconds that each take a while to read."""
+
+    def seconds(self, on_damage: Callable[[str], None]) -> Iterator[np.ndarray]:
+        for second in super().seconds(on_damage):
+            time.sleep(0.03)
+            yield second
+
+
+class Heavy(Colours):
+    """Seconds that each take a while to compute."""
+
+    def __call__(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
+        time.sleep(0.03)
+        return super().__call__(frames)
+
+
+def test_a_backbone_that_waits_for_frames_is_seen_to_wait() -> None:
     meter = Meter()
-    run([Made(10, 20)], Colours(), meter=meter)
-    assert meter.computing > 0 and meter.starting > 0 and meter.waiting >= 0
+    run([Late(*[10] * 12)], Colours(batch_seconds=1), meter=meter)
+    assert meter.starting >= 0.03 and meter.waiting > 0.2 and meter.waiting > meter.computing
+
+
+def test_a_backbone_that_never_waits_is_seen_not_to() -> None:
+    meter = Meter()
+    run([Made(*[10] * 12)], Heavy(batch_seconds=1), meter=meter)
+    assert meter.computing >= 12 * 0.03 and meter.waiting < meter.computing / 3
+
+
+def test_the_time_of_several_streams_adds_up() -> None:
     total = Meter(1, 2, 3)
-    total.add(meter)
-    assert total.computing == 1 + meter.computing and total.waiting == 2 + meter.waiting
+    total.add(Meter(0.5, 0.25, 0.125))
+    assert total == Meter(1.5, 2.25, 3.125)
