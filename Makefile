@@ -33,6 +33,7 @@ test: lint
 
 bench: install
 	$(BIN)/python -m benchmarks.inference --memory
+	$(BIN)/python -m benchmarks.data
 
 clean:
 	rm -rf $(VENV) runs/demo .pytest_cache .ruff_cache
