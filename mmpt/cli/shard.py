@@ -87,7 +87,7 @@ def _lists(args: argparse.Namespace) -> dict[str, list[str]]:
 
 def _print(target: Path, report: "ShardingReport") -> None:
     from mmpt.cli.console import err, legible, out
-    from mmpt.utils.sharding import FAILURES
+    from mmpt.utils.failures import FAILURES
 
     for split, count in report.videos.items():
         out.print(f"{split:<9} {_count(count, 'video')}, {_count(report.rows[split], 'second')} of features")

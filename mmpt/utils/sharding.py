@@ -21,15 +21,15 @@ from typing import Any
 import numpy as np
 
 from mmpt.utils.disk import disk_full_told
-from mmpt.utils.failures import FailureLog, failure_log
+from mmpt.utils.failures import FAILURES, FailureLog, failure_log
 from mmpt.utils.featurefile import read_features, read_head
 from mmpt.utils.folderlock import only_writer
+from mmpt.utils.leftovers import half_written
 from mmpt.utils.shardedtensor import ShardWriter, forget, open_shard, read_meta, write_meta
 from mmpt.utils.shardindex import ShardIndex, index_path, read_index, shard_files
 
 SHARD_SIZE = 4096  # videos; the size of the published shards
 SAMPLE = 200  # feature files whose majority decides which features belong into the shards
-FAILURES = "failures.jsonl"
 PUBLISHED = {"backbone": "s3d", "l2_normalized": True}  # what files that do not say it are taken for
 _OF_ONE_VIDEO = {"format", "source", "file", "damage", "crc32"}  # keys of `about` that say nothing of a shard
 _SPLIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
@@ -335,9 +335,9 @@ def _remove(prefix: Path) -> None:
 def _sweep(target: Path, splits: Iterable[str]) -> None:
     """Remove what a killed run left half-written."""
     names = "|".join(map(re.escape, splits))
-    half = re.compile(rf"\.(?:(?:{names})_(?:\d+_(?:data|starts|index)|meta)|failures)\.[0-9a-f]{{12}}\.\w+")
-    for path in list(target.iterdir()):
-        if half.fullmatch(path.name):
+    ours = re.compile(rf"(?:{names})_(?:\d+_(?:data|starts|index)|meta)|{Path(FAILURES).stem}")
+    for path, stem in half_written(target):
+        if ours.fullmatch(stem):
             path.unlink(missing_ok=True)
 
 

@@ -1,22 +1,21 @@
 """`failures.jsonl`: the videos that could not be extracted, and why; one that later can disappears from it."""
 
-import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mmpt.utils.failures import FAILURES, failure_line, read_failures
 from mmpt.utils.files import atomic_path
 from mmpt.video.claims import Claims
 
-NAME = "failures.jsonl"
 LOCK = ".failures"  # the claim under which the file is rewritten
 EVERY = 2.0  # seconds between two writings
 WAIT = 20.0  # seconds to wait for another writer at the end
 
 
-class FailureLog:
+class SharedFailures:
     """Failures of one run, merged into the file that all runs on a folder share.
 
     Args:
@@ -26,13 +25,13 @@ class FailureLog:
     """
 
     def __init__(self, folder: Path, claims: Claims, clock: Callable[[], float] = time.monotonic) -> None:
-        self.path = folder / NAME
+        self.path = folder / FAILURES
         self._claims = claims
         self._clock = clock
         self._failed: dict[str, dict[str, str]] = {}
         self._well: set[str] = set()
         self._written = clock()
-        self._listed = set(_read(self.path))
+        self._listed = set(read_failures(self.path))
 
     def failed(self, video: str, path: Path, reason: str) -> None:
         """Note that a video could not be extracted."""
@@ -76,28 +75,12 @@ class FailureLog:
         self._failed, self._well = {}, set()  # told once: what another run finds out later is not to be undone
 
     def _merge(self) -> None:
-        entries: dict[str, dict[str, Any]] = {**_read(self.path), **self._failed}
+        entries: dict[str, dict[str, Any]] = {**read_failures(self.path), **self._failed}
         for video in self._well:
             entries.pop(video, None)
         if not entries:
             self.path.unlink(missing_ok=True)
             return
-        lines = "".join(f"{json.dumps(entry)}\n" for _, entry in sorted(entries.items()))
+        lines = "".join(failure_line(entry) for _, entry in sorted(entries.items()))
         with atomic_path(self.path) as temporary:
             temporary.write_text(lines, encoding="utf-8")
-
-
-def _read(path: Path) -> dict[str, dict[str, Any]]:
-    """The file's entries by video; lines that are none are left out."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (FileNotFoundError, UnicodeDecodeError):
-        return {}
-    entries = {}
-    for line in lines:
-        try:
-            entry = json.loads(line)
-            entries[entry["video"]] = entry
-        except (ValueError, TypeError, KeyError):
-            continue
-    return entries

@@ -4,7 +4,6 @@ import contextlib
 import errno
 import hashlib
 import os
-import re
 import threading
 import time
 from collections import deque
@@ -14,13 +13,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mmpt.utils.content import remembered_hash
+from mmpt.utils.leftovers import half_written
 from mmpt.video.backbones.base import Backbone, build_backbone
 from mmpt.video.claims import STALE, Claims
 
 CLAIMS = ".claims"  # the folder of claims, inside the folder of features
 POLL = 0.5  # seconds between looks at what other extractors have in hand
 FULL = (errno.ENOSPC, errno.EDQUOT)
-TEMPORARY = re.compile(r"\.(?P<stem>.*)\.[0-9a-f]{12}\.npy", re.DOTALL)  # as mmpt.utils.files.atomic_path names them
 CUT_STEM = 80  # bytes; a longer stem may be cut in a temporary file's name
 
 
@@ -197,15 +196,15 @@ def prepare_folder(folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     claims = Claims(folder / CLAIMS)
-    with os.scandir(folder) as entries:
-        found = [(entry, match["stem"]) for entry in entries if (match := TEMPORARY.fullmatch(entry.name))]
-    for entry, stem in found:
+    for path, stem in half_written(folder):
+        if path.suffix != ".npy":
+            continue
         if len(os.fsencode(stem)) >= CUT_STEM:
-            dead = time.time() - entry.stat().st_mtime > STALE
+            dead = time.time() - path.stat().st_mtime > STALE
         else:
             dead = claims.is_free(stem)
         if dead:
-            Path(entry.path).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
     probe_file = folder / f".{os.getpid()}-{threading.get_ident()}.tmp"
     try:
         probe_file.write_bytes(b"0")

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from mmpt.video.claims import Claims
 from mmpt.video.extractor import Extractor
-from mmpt.video.failures import FailureLog
+from mmpt.video.failures import SharedFailures
 from mmpt.video.jobs import CLAIMS, POLL, Board, Event, Plan, Report, Video, prepare_folder, writing_to
 from mmpt.video.pool import run_pool
 from mmpt.video.streaming import Meter
@@ -44,7 +44,7 @@ def extract_all(videos: Sequence[Video], plan: Plan, report: Report, *, workers:
     lock = threading.Lock()
     board = Board(videos, wait=wait)
     with Claims(plan.out / CLAIMS) as claims:
-        log = FailureLog(plan.out, claims)
+        log = SharedFailures(plan.out, claims)
 
         def note(event: Event) -> None:
             with lock:
@@ -72,7 +72,7 @@ def _offers(board: Board) -> Iterator[Video | None]:
             time.sleep(POLL)
 
 
-def _log(log: FailureLog, event: Event) -> None:
+def _log(log: SharedFailures, event: Event) -> None:
     if event.kind == "failed":
         log.failed(event.video.id, event.video.path, event.reason)
     elif event.kind in ("done", "skipped", "kept"):

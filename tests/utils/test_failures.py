@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mmpt.utils.failures import failure_log
+from mmpt.utils.failures import failure_log, read_failures
 
 
 def test_it_holds_this_runs_failures_or_is_gone(tmp_path: Path) -> None:
@@ -21,6 +21,22 @@ def test_it_holds_this_runs_failures_or_is_gone(tmp_path: Path) -> None:
     with failure_log(path):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_a_list_is_read_by_video_without_lines_that_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "failures.jsonl"
+    assert read_failures(path) == {}
+    with failure_log(path) as log:
+        log.add("a", "x")
+        log.add("b", "y", step="s")
+        log.add("a", "z")
+    path.write_text(path.read_text() + 'no JSON\n[]\n{"v": 1}\n')
+    assert read_failures(path) == {
+        "a": {"video": "a", "reason": "z"},
+        "b": {"video": "b", "reason": "y", "step": "s"},
+    }
+    path.write_bytes(b"\xff")
+    assert read_failures(path) == {}
 
 
 @pytest.mark.parametrize("always", [False, True])

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from mmpt.utils.files import atomic_path
-from mmpt.utils.leftovers import SCRATCH, STALE, sweep
+from mmpt.utils.leftovers import SCRATCH, STALE, half_written, sweep
 
 
 def age(path: Path) -> None:
@@ -42,3 +42,10 @@ def test_a_folder_in_use_is_kept(tmp_path: Path) -> None:
     sweep(tmp_path, "clean")
     assert [path.name for path in tmp_path.iterdir()] == [f"{SCRATCH}b"]
     sweep(tmp_path / "none", "clean")
+
+
+def test_what_is_half_written_says_what_it_was_to_become(tmp_path: Path) -> None:
+    for name in ("plain.npy", ".hidden.npy", ".lock"):
+        (tmp_path / name).touch()
+    with atomic_path(tmp_path / "v.0.npy") as one, atomic_path(tmp_path / "two\nlines.json") as other:
+        assert sorted(half_written(tmp_path)) == sorted([(one, "v.0"), (other, "two\nlines")])

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mmpt.utils.failures import FAILURES
 from mmpt.utils.featurefile import read_about, read_features, write_features
 from mmpt.video import extractor as extractor_module
 from mmpt.video import jobs as jobs_module
 from mmpt.video.claims import Claims
-from mmpt.video.failures import NAME as FAILURES
-from mmpt.video.failures import FailureLog
+from mmpt.video.failures import SharedFailures
 from mmpt.video.features import extract
 from mmpt.video.jobs import Board, Event, OutputError, Plan, Video, in_shard, name_videos
 from mmpt.video.runners import extract_all
@@ -278,10 +278,10 @@ def test_missing_weights_are_told_before_any_work(videos: list[Video], plan: Pla
 def test_lines_of_other_runs_are_kept(tmp_path: Path) -> None:
     (tmp_path / FAILURES).write_text('{"video": "a", "path": "a", "reason": "x", "time": ""}\nno JSON\n[]\n{"v": 1}\n')
     with Claims(tmp_path / "claims") as claims:
-        log = FailureLog(tmp_path, claims)
+        log = SharedFailures(tmp_path, claims)
         log.failed("b", Path("b.mp4"), "broken")
         log.write()
-        theirs = FailureLog(tmp_path, claims)
+        theirs = SharedFailures(tmp_path, claims)
         theirs.succeeded("b")
         theirs.write()
         log.succeeded("a")  # and says no more of b
