@@ -9,8 +9,9 @@ from transformers import BertConfig
 from transformers.utils.hub import cached_file
 
 from mmpt.models.original import read_state
-from mmpt.text.tokenizer import absent, find_bert
+from mmpt.text.tokenizer import absent, find_bert, from_here_or_hub
 
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _OLD_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}  # bert-base-uncased, 2018
 
 
@@ -30,7 +31,7 @@ def load_bert_config(bert_name: str | os.PathLike[str]) -> BertConfig:
     if Path(place).is_dir() and not (Path(place) / "config.json").is_file():  # transformers would take its defaults
         raise absent("config.json", place, FileNotFoundError("there is none"))
     try:
-        return BertConfig.from_pretrained(place)
+        return from_here_or_hub(place, lambda local: BertConfig.from_pretrained(place, local_files_only=local))
     except (OSError, ValueError) as error:
         raise absent("config.json", place, error) from error
 
@@ -48,7 +49,7 @@ def load_bert_weights(bert_name: str | os.PathLike[str]) -> dict[str, torch.Tens
         FileNotFoundError: there are no weights.
     """
     place = find_bert(bert_name)
-    file = _weight_file(place, "model.safetensors") or _weight_file(place, "pytorch_model.bin")
+    file = _weight_file(place)
     if file is None:
         raise FileNotFoundError(
             f"{place} has no model.safetensors and no pytorch_model.bin; a training starts from BERT's weights: point "
@@ -58,12 +59,19 @@ def load_bert_weights(bert_name: str | os.PathLike[str]) -> dict[str, torch.Tens
     return {_today(name): tensor for name, tensor in stored.items()}
 
 
-def _weight_file(place: str, name: str) -> Path | None:
+def _weight_file(place: str) -> Path | None:
     if Path(place).is_dir():
-        file = Path(place) / name
-        return file if file.is_file() else None
+        return next((Path(place) / name for name in WEIGHTS if (Path(place) / name).is_file()), None)
+
+    def load(local: bool) -> str | None:
+        options = {"local_files_only": local, "_raise_exceptions_for_missing_entries": False}
+        found = next((file for name in WEIGHTS if (file := cached_file(place, name, **options))), None)
+        if local and found is None:
+            raise FileNotFoundError(f"there is neither {' nor '.join(WEIGHTS)}")
+        return found
+
     try:
-        found = cached_file(place, name, _raise_exceptions_for_missing_entries=False)
+        found = from_here_or_hub(place, load)
     except OSError as error:
         raise absent("the weights", place, error) from error
     return Path(found) if found else None

@@ -1,9 +1,14 @@
 """Where a BERT lies, and its WordPiece tokenizer."""
 
+import contextlib
+import logging
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from huggingface_hub import constants, try_to_load_from_cache
+from huggingface_hub.utils import get_session
 from transformers import AutoTokenizer
 
 from mmpt.utils.places import locate
@@ -11,6 +16,10 @@ from mmpt.utils.places import locate
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+Part = TypeVar("Part")
+
+VOCABULARIES = ("vocab.txt", "tokenizer.json")
+PATIENCE = 10  # seconds that the hub may take to answer
 PRETRAINED = "pretrained_models"  # beside the project's folders: weights and vocabularies of others
 
 
@@ -52,12 +61,63 @@ def load_tokenizer(bert_name: str | os.PathLike[str]) -> "PreTrainedTokenizerBas
         FileNotFoundError: it is neither in a folder nor in the hub's cache, and the hub cannot be reached.
     """
     place = find_bert(bert_name)
-    if Path(place).is_dir() and not any((Path(place) / name).is_file() for name in ("vocab.txt", "tokenizer.json")):
-        raise absent("the tokenizer", place, FileNotFoundError("there is neither vocab.txt nor tokenizer.json"))
+
+    def load(local: bool) -> "PreTrainedTokenizerBase":
+        if local and not _has_vocabulary(place):  # of which transformers would make a tokenizer without words
+            raise FileNotFoundError(f"there is neither {' nor '.join(VOCABULARIES)}")
+        return AutoTokenizer.from_pretrained(place, trust_remote_code=False, local_files_only=local)
+
     try:
-        return AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+        return from_here_or_hub(place, load)
     except (OSError, ValueError) as error:
         raise absent("the tokenizer", place, error) from error
+
+
+def from_here_or_hub(place: str, load: Callable[[bool], Part]) -> Part:
+    """Load a part of a BERT from this machine; only when it is not here, from the hub.
+
+    Args:
+        place: a folder, or a hub name.
+        load: loads it, with True from this machine alone.
+
+    Returns:
+        What `load` gives.
+
+    Raises:
+        OSError: it is not here, and the hub does not answer at once, or has none.
+        ValueError: what `load` raises.
+    """
+    with _quiet():
+        try:
+            return load(True)
+        except (OSError, ValueError):
+            if Path(place).is_dir():
+                raise
+        try:
+            get_session().head(constants.ENDPOINT, timeout=PATIENCE)  # else the libraries try six times, for a minute
+        except Exception as error:  # of whichever library it sends by
+            raise ConnectionError(f"{constants.ENDPOINT}: {_first_line(error)}") from error
+        return load(False)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the notes of libraries on what they try away: what comes of it is said once, in the end."""
+    loggers = [logging.getLogger(name) for name in ("huggingface_hub", "transformers")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _has_vocabulary(place: str) -> bool:
+    if Path(place).is_dir():
+        return any((Path(place) / name).is_file() for name in VOCABULARIES)
+    return any(isinstance(try_to_load_from_cache(place, name), str) for name in VOCABULARIES)
 
 
 def special_ids(tokenizer: "PreTrainedTokenizerBase") -> dict[str, int]:

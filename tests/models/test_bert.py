@@ -1,6 +1,10 @@
 """Finding a BERT, with and without a network."""
 
+import os
 import shutil
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,6 +39,59 @@ def test_offline_without_a_copy_says_how_to_go_on(tmp_path: Path, monkeypatch: p
     for load in (load_tokenizer, load_bert_config):
         with pytest.raises(FileNotFoundError, match=r"mmpt download bert(.|\n)*--bert-name FOLDER"):
             load("mmpt-tests/no-such-bert")
+
+
+LOAD = """
+import sys, time
+from mmpt.models.bert import load_bert_config, load_bert_weights
+from mmpt.text.tokenizer import load_tokenizer
+start = time.monotonic()
+for load in (load_tokenizer, load_bert_config, load_bert_weights):
+    try:
+        print("loaded", type(load(sys.argv[1])).__name__)
+    except FileNotFoundError as error:
+        print("absent", error)
+print("seconds", time.monotonic() - start)
+"""
+
+
+@pytest.fixture(scope="module")
+def offline(golden_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """What a fresh process says of a BERT in the hub's cache and of one that is not, where no hub answers."""
+    home = tmp_path_factory.mktemp("hub")
+    cached = home / "hub" / "models--mmpt-tests--cached"
+    shutil.copytree(golden_dir / "common" / "tiny-bert", cached / "snapshots" / ("0" * 40))
+    weights = golden_dir / "13_init_from_bert" / "bert-with-weights" / "pytorch_model.bin"
+    shutil.copy(weights, cached / "snapshots" / ("0" * 40))
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("0" * 40)
+    with socket.socket() as closed:  # bound, and never listening
+        closed.bind(("127.0.0.1", 0))
+        there = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        environment = {**os.environ, "HF_HOME": str(home), "HF_ENDPOINT": there, "MMPT_HOME": str(home)}
+        for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_CACHE"):
+            environment.pop(name, None)
+        return {name: _said(name, environment) for name in ("mmpt-tests/cached", "mmpt-tests/absent")}
+
+
+def _said(name: str, environment: dict[str, str]) -> list[str]:
+    words = [sys.executable, "-c", LOAD, name]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    return done.stdout.splitlines()
+
+
+def test_a_cached_bert_needs_no_hub(offline: dict[str, list[str]]) -> None:
+    assert [line.split()[0] for line in offline["mmpt-tests/cached"]] == ["loaded"] * 3 + ["seconds"]
+
+
+def test_an_absent_bert_is_told_at_once_and_without_noise(offline: dict[str, list[str]]) -> None:
+    """Without a network the libraries tried for a minute, with forty lines before the useful one."""
+    *told, seconds = offline["mmpt-tests/absent"]
+    assert len(told) == 3 and all(
+        "is not on this machine, and the hub cannot be reached (http" in line for line in told
+    )
+    assert float(seconds.split()[1]) < 10
 
 
 def test_a_path_that_is_no_folder_is_told() -> None:
