@@ -55,7 +55,7 @@ class Job:
     @property
     def command(self) -> tuple[str, ...]:
         """The words of the command."""
-        spread = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(self.processes)]
+        spread = ["-m", "mmpt.cli.spread", "--standalone", "--nproc-per-node", str(self.processes)]
         what = "train" if self.processes else "evaluate"
         words = [*(spread if self.processes > 1 else []), "-m", "mmpt", what, str(self.path), *self.overrides]
         return (sys.executable, *words, *(["--check"] if self.check else []))

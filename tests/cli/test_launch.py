@@ -62,7 +62,7 @@ def test_a_dry_run_of_a_task_prints_and_writes_nothing(home: Path, capsys: pytes
     before = sorted(home.rglob("*"))
     words = ["launch", "train.yaml,test.yaml", "--jobtype", "local_small", "--dryrun", "dataset.max_len=64"]
     assert main(words) == 0
-    spread = "-m torch.distributed.run --standalone --nproc-per-node 2"
+    spread = "-m mmpt.cli.spread --standalone --nproc-per-node 2"
     assert capsys.readouterr().out.splitlines() == [
         f"launching {sys.executable} {spread} -m mmpt train {name} dataset.max_len=64"
         for name in ("train.yaml", "test.yaml")
@@ -110,6 +110,28 @@ def test_a_jobs_own_code_is_given_back(home: Path, capfd: pytest.CaptureFixture[
     (home / "captions.json").write_text("{")  # which only reading it finds
     assert run_jobs([Job(Path("train.yaml"), "local_single", check=True)]) == 2
     assert "captions.json" in capfd.readouterr().err
+
+
+def test_the_code_of_several_processes_is_that_of_the_first_that_failed(
+    home: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Torchrun's own is 1 for all, behind a traceback of forty lines."""
+    (home / "captions.json").write_text("{")
+    assert main(["launch", "train.yaml", "--jobtype", "local_small", "--check"]) == 2
+    err = capfd.readouterr().err
+    assert "captions.json" in err and "Traceback" not in err and "elastic" not in err
+    assert err.splitlines()[-1] == "mmpt: train.yaml failed with exit code 2" and len(err.splitlines()) < 6
+
+
+@pytest.mark.parametrize(("end", "code"), [("sys.exit(3)", 3), ("os.kill(os.getpid(), signal.SIGKILL)", 137)])
+def test_one_process_fails_while_another_runs(tmp_path: Path, end: str, code: int) -> None:
+    script = tmp_path / "job.py"
+    text = f"import os, signal, sys, time\nif os.environ['RANK'] == '1':\n    {end}\ntime.sleep(60)\n"
+    script.write_text(text)
+    words = [sys.executable, "-m", "mmpt.cli.spread", "--standalone", "--nproc-per-node", "2", str(script)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert done.returncode == code
+    assert done.stderr == ("mmpt: process 1 was ended by SIGKILL\n" if code == 137 else "")
 
 
 def test_nothing_runs_when_any_file_is_wrong(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
