@@ -13,12 +13,17 @@ from itertools import islice
 
 import torch
 from torch import nn
+from torch.nn.functional import scaled_dot_product_attention
+from torch.utils.checkpoint import checkpoint
 from transformers import BertModel
 from transformers.activations import ACT2FN
+from transformers.models.bert.modeling_bert import BertLayer
 
 from mmpt.models.configuration import MMPTConfig
 
 CLS, VIDEO, TEXT = 0, 1, 2  # groups of places; below the isolated layers' end a place sees its own group only
+
+PACKED_BELOW = 0.9  # part of the places that are real
 
 
 class VideoTokenMLP(nn.Module):
@@ -79,6 +84,74 @@ class TokenSequence:
         """
         same_group = self.groups[:, None] == self.groups[None, :]  # (S, S)
         return self.full_mask() & same_group
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Rows of unequal length without the padding between them, so that nothing is computed for it but attention.
+
+    The results at real places are those of the plain walk; padding becomes zeros. Dropout draws differently.
+
+    Args:
+        places: int64 (N,), the real places of all rows, row by row.
+        shape: B and S.
+    """
+
+    places: torch.Tensor
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, real: torch.Tensor) -> "Packing | None":
+        """Pack where that pays: in training, where rows of a length cannot be put together as in encoding.
+
+        Args:
+            real: bool (B, S), False for padding.
+
+        Returns:
+            None where the plain walk is as fast.
+        """
+        if not torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return None
+        places = real.flatten().nonzero().flatten()
+        rows, length = real.shape
+        return cls(places, (rows, length)) if len(places) <= PACKED_BELOW * rows * length else None
+
+    def pack(self, states: torch.Tensor) -> torch.Tensor:
+        """Leave padding out: float (B, S, D) -> float (N, D)."""
+        return states.flatten(0, 1).index_select(0, self.places)
+
+    def unpack(self, packed: torch.Tensor) -> torch.Tensor:
+        """Put zeros where padding is: float (N, D) -> float (B, S, D)."""
+        rows, length = self.shape
+        empty = packed.new_zeros(rows * length, packed.shape[1])
+        return empty.index_copy(0, self.places, packed).unflatten(0, self.shape)
+
+    def walk(self, layer: BertLayer, packed: torch.Tensor, additive: torch.Tensor | None) -> torch.Tensor:
+        """Run a layer.
+
+        Args:
+            layer: a stock one.
+            packed: float (N, D).
+            additive: float (B, 1, S, S), what attention adds to its scores.
+
+        Returns:
+            float (N, D).
+        """
+        if layer.gradient_checkpointing and layer.training:
+            return checkpoint(self._layer, layer, packed, additive, use_reentrant=False)
+        return self._layer(layer, packed, additive)
+
+    def _layer(self, layer: BertLayer, packed: torch.Tensor, additive: torch.Tensor | None) -> torch.Tensor:
+        attention = layer.attention.self
+        heads = (attention.num_attention_heads, attention.attention_head_size)
+        query, key, value = (
+            self.unpack(part(packed)).unflatten(2, heads).transpose(1, 2)  # (N, D) -> (B, H, S, width of a head)
+            for part in (attention.query, attention.key, attention.value)
+        )
+        rate = attention.dropout.p if layer.training else 0.0
+        seen = scaled_dot_product_attention(query, key, value, additive, rate, scale=attention.scaling)
+        seen = self.pack(seen.transpose(1, 2).flatten(2))  # (B, H, S, width) -> (N, D)
+        return layer.feed_forward_chunk(layer.attention.output(seen, packed))
 
 
 def joint_sequence(
@@ -171,10 +244,17 @@ def layer_states(
     yield state
     isolated_until = num_iso_layer or 0
     additive = None
+    packing = Packing.of(sequence.real) if bert.training else None
+    packed = None if packing is None else packing.pack(state)
     for index, layer in enumerate(bert.encoder.layer):
         if index in (0, isolated_until):
             additive = _additive(masks[index >= isolated_until](), state.dtype)
-        state = layer(state, additive)  # (B, S, D)
+        if packing is None or packed is None:
+            state = layer(state, additive)  # (B, S, D)
+        else:
+            assert isinstance(layer, BertLayer)
+            packed = packing.walk(layer, packed, additive)  # (N, D)
+            state = packing.unpack(packed)  # (B, S, D)
         yield state
 
 
