@@ -33,7 +33,7 @@ def results(model, batch: dict, *, packed: bool, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(("name", "iso"), CASES)
 def test_padding_makes_no_difference(name: str, iso: int | None, checkpointing: bool, monkeypatch) -> None:
     torch.manual_seed(0)
-    bert = BertConfig(**TINY, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    bert = BertConfig(**SHAPE, intermediate_size=64, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     config = MMPTConfig(bert, model_cls=name, max_len=24, max_video_len=8, num_iso_layer=iso)
     model = build_model(config).train()
     if checkpointing:
