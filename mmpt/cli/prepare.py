@@ -118,7 +118,10 @@ def _tell(args: argparse.Namespace, log: "FailureLog") -> None:
 
 def _make(args: argparse.Namespace, videos: "dict[str, Video]", places: Places, log: "FailureLog") -> None:
     """Go through the steps."""
+    from mmpt.datasets.narrated import split_ids
+
     worded = _clean(args, videos, places, log)
+    split_ids(worded, args.val_part)  # too few are told before the long work, too
     ready = _extract(args, [videos[video_id] for video_id in worded], places, log)
     train_videos = _shard(args, _leave_out_misfits(ready, places, log), places, log)
     beginning = _tokenize(_bert_name(args), places, log)

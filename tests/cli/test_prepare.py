@@ -220,6 +220,16 @@ def test_too_few_videos_are_an_error_that_says_why(work: Path, capsys: pytest.Ca
     assert len(failures(work)) == 5
 
 
+def test_too_few_videos_with_captions_are_told_before_any_is_extracted(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(1, 6):
+        (work / "subtitles" / f"clip{number}.en.srt").unlink()
+    assert prepare() == 2
+    assert "1 video can be used, and at least 2 are needed" in capsys.readouterr().err
+    assert not list((work / "data").rglob("*.npy"))
+
+
 def test_captions_of_other_videos_are_an_error(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     captions = {"start": [0], "end": [2], "text": ["a dog runs"]}
     (work / "raw_caption.json").write_text(json.dumps({"clip0.mp4": captions}))
