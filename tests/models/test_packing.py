@@ -10,7 +10,7 @@ import mmpt.models.video_bert as video_bert
 from mmpt.models.build import build_model
 from mmpt.models.configuration import MMPTConfig
 
-TINY: dict[str, Any] = {
+SHAPE: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "vocab_size": 90}
     "hidden_size": 32,
     "num_hidden_layers": 3,
     "num_attention_heads": 4,
