@@ -11,12 +11,6 @@ from mmpt.models.build import build_model
 from mmpt.models.configuration import MMPTConfig
 
 SHAPE: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "vocab_size": 90}
-    "hidden_size": 32,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "intermediate_size": 64,
-    "vocab_size": 90,
-}
 CASES = [("MMFusionSeparate", None), ("MMFusionShare", None), ("MMFusionJoint", 2), ("MMFusionMTM", None)]
 
 
