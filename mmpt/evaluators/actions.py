@@ -39,7 +39,11 @@ class ActionAnswers:
 
 @register("metric")
 class ActionRecognitionMetric(Metric):
-    """Accuracy and recall at 1, 5 and 10 on the test part of each split; the headline is the first split's."""
+    """Accuracy and recall at 1, 5 and 10 on the test part of each split; the headline is the first split's.
+
+    Among equal scores the fixed protocol takes the mean over all orders. The original takes the first action for the
+    accuracy, and lets all tied ones count for the recall, so that equal scores are always found.
+    """
 
     def compute(self, answers: ActionAnswers, protocol: Protocol = "fixed") -> dict[str, Measure]:
         """Compute the measures.
@@ -54,16 +58,20 @@ class ActionRecognitionMetric(Metric):
         """
         right = np.asarray(answers.right)
         own = answers.scores[np.arange(len(right)), right][:, None]
-        rank = (answers.scores > own).sum(axis=1)
-        chosen = answers.scores.argmax(axis=1)
+        better, tied = (answers.scores > own).sum(axis=1), (answers.scores == own).sum(axis=1)
+        if protocol == "paper":
+            hit, recalls = answers.scores.argmax(axis=1) == right, {k: better < k for k in CUTS}
+        else:
+            recalls = {k: np.clip((k - better) / tied, 0, 1) for k in CUTS}
+            hit = recalls[1]
         result: dict[str, Measure] = {}
         rows = []
         for number, split in _splits(answers):
             test = split == TEST
-            result[f"acc_split{number}"] = Measure.of((chosen == right)[test])
+            result[f"acc_split{number}"] = Measure.of(hit[test])
             for k in CUTS:
-                result[f"R{k}_split{number}"] = Measure.of((rank < k)[test])
-            rows += [(number, float(hit), 1.0) for hit in (chosen == right)[test]]
+                result[f"R{k}_split{number}"] = Measure.of(recalls[k][test])
+            rows += [(number, float(each), 1.0) for each in hit[test]]
         headline = {"acc": next(iter(result.values()))}
         several = protocol == "fixed" and len(answers.splits) > 1
         mean = {"acc_mean": Measure.of(rows, "mean_of_ratios")} if several else {}

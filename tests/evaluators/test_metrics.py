@@ -157,3 +157,12 @@ def test_intervals_resample_whole_examples() -> None:
     assert all(np.isnan(interval(Measure.of(np.zeros(0)))))
     low, high = interval(Measure.of([(1, 0, 2), (1, 2, 2), (2, 1, 1)], "mean_of_ratios"))
     assert 0 <= low < high <= 1
+
+
+def test_equal_scores_of_actions_are_at_chance_and_not_above() -> None:
+    count = 20
+    answers = ActionAnswers(np.zeros((60, count)), np.zeros(60, int), np.full((3, 60), 2))
+    metric = ActionRecognitionMetric()
+    assert _values(metric.compute(answers)) == pytest.approx(metric.baselines(answers)["chance"])
+    paper = _values(metric.compute(answers, "paper"))
+    assert paper["acc"] == paper["R1_split1"] == 1  # the original: the first action, and every tied one
