@@ -40,7 +40,7 @@ OTHER_PARTS = {
     "test": ("train_path", "val_path"),
 }
 KEY_DIGITS = 16
-ROWS_FORMAT = 1  # goes up when predictors keep other things, so that those of before are asked again
+ROWS_FORMAT = 2  # goes up when predictors keep other things, so that those of before are asked again
 TOLD = 5  # feature files that do not fit, in a message
 
 Progress = Callable[[int, int], None]
