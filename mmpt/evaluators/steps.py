@@ -3,6 +3,8 @@
 Shapes: T seconds, K steps.
 """
 
+import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,14 +54,18 @@ class CrossTaskMetric(Metric):
         Returns:
             `recall`, and one for each task under its id.
         """
-        marked = [video for video in answers if video.true is not None]
-        tasks = list(dict.fromkeys(video.task for video in marked))
-        rows = np.array([[tasks.index(video.task), *_hits(video.found, video.true)] for video in marked])
+        return self._of_hits(answers, [_hits(video) for video in answers])
+
+    def _of_hits(self, answers: list[StepVideo], hits: Sequence[float]) -> dict[str, Measure]:
+        """The measures, of how many steps of each video were put where they happen."""
+        marked = [(video, hit) for video, hit in zip(answers, hits, strict=True) if video.true is not None]
+        tasks = list(dict.fromkeys(video.task for video, _ in marked))
+        rows = np.array([[tasks.index(video.task), hit, _happening(video)] for video, hit in marked])
         each = {task: Measure.of(rows[rows[:, 0] == number, 1:], "ratio") for number, task in enumerate(tasks)}
         return {**each, "recall": Measure.of(rows, "mean_of_ratios")}
 
     def baselines(self, answers: list[StepVideo]) -> dict[str, dict[str, float]]:
-        """Compute what one gets with the steps spread evenly, and at random in the right order.
+        """Compute what one gets with the steps spread evenly, and on average at random seconds in the right order.
 
         Args:
             answers: only the truth is read.
@@ -67,15 +73,10 @@ class CrossTaskMetric(Metric):
         Returns:
             `uniform` and `random order-keeping`.
         """
-        rng = np.random.default_rng(0)
-        placed = {
-            "uniform": lambda t, k: ((np.arange(k) + 0.5) * t / k).astype(int),
-            "random order-keeping": lambda t, k: np.sort(rng.integers(t, size=k)),
-        }
         result = {}
-        for name, place in placed.items():
-            videos = [StepVideo(v.task, v.video, _at(place(*v.found.shape), *v.found.shape), v.true) for v in answers]
-            result[name] = {key: measure.value for key, measure in self.compute(videos).items()}
+        for name, place in {"uniform": _evenly, "random order-keeping": _at_random}.items():
+            hits = [0.0 if v.true is None else float((place(*v.true.shape) * v.true).sum()) for v in answers]
+            result[name] = {key: measure.value for key, measure in self._of_hits(answers, hits).items()}
         return result
 
 
@@ -84,7 +85,7 @@ def align(cost: np.ndarray, protocol: Protocol = "fixed") -> np.ndarray:
 
     The original's programme walks over seconds with a state for each step and each gap. Since a step takes exactly one
     second and a gap is free, it is enough to walk over steps: the cheapest way to have step k at second t is the cost
-    there and the cheapest way to have step k - 1 anywhere before. Among equally cheap ways the original's is taken.
+    there and the cheapest way to have step k - 1 anywhere before. Among equally cheap ways the original's is taken, in both protocols.
 
     Args:
         cost: float (T, K), T >= K.
@@ -188,10 +189,27 @@ def _at(places: np.ndarray, seconds: int, steps: int) -> np.ndarray:
     return found
 
 
-def _hits(found: np.ndarray, true: np.ndarray | None) -> tuple[float, float]:
-    """How many steps were put where they happen, and how many happen."""
-    assert true is not None
-    return float((found & true).any(axis=0).sum()), float(true.any(axis=0).sum())
+def _evenly(seconds: int, steps: int) -> np.ndarray:
+    """Steps at equal distances: bool (T, K)."""
+    return _at(((np.arange(steps) + 0.5) * seconds / steps).astype(int), seconds, steps)
+
+
+@functools.cache
+def _at_random(seconds: int, steps: int) -> np.ndarray:
+    """How likely each step stands at each second when each draws a second and they are put in order: float (T, K)."""
+    drawn = np.arange(1, seconds + 1)[:, None] / seconds  # the part of the draws up to a second
+    exactly = [math.comb(steps, n) * drawn**n * (1 - drawn) ** (steps - n) for n in range(1, steps + 1)]  # (T, 1) each
+    up_to = np.cumsum(np.hstack(exactly[::-1]), axis=1)[:, ::-1]  # step k stands there when k + 1 draws or more do
+    return np.diff(up_to, axis=0, prepend=0.0)
+
+
+def _hits(video: StepVideo) -> float:
+    """How many steps were put where they happen."""
+    return 0.0 if video.true is None else float((video.found & video.true).any(axis=0).sum())
+
+
+def _happening(video: StepVideo) -> float:
+    return 0.0 if video.true is None else float(video.true.any(axis=0).sum())
 
 
 @register("predictor")

@@ -166,3 +166,14 @@ def test_equal_scores_of_actions_are_at_chance_and_not_above() -> None:
     assert _values(metric.compute(answers)) == pytest.approx(metric.baselines(answers)["chance"])
     paper = _values(metric.compute(answers, "paper"))
     assert paper["acc"] == paper["R1_split1"] == 1  # the original: the first action, and every tied one
+
+
+def test_random_steps_are_the_mean_of_all_draws_and_not_one() -> None:
+    true = np.zeros((9, 3), bool)
+    true[1:3, 0] = true[4:6, 1] = true[8, 2] = True
+    answers = [StepVideo("1", "a", np.zeros_like(true), true), StepVideo("1", "b", np.zeros((4, 2), bool), None)]
+    draws = np.array(list(itertools.product(range(9), repeat=3)))
+    draws.sort(axis=1)
+    expected = np.mean([true[draws[:, step], step].mean() for step in range(3)])
+    baseline = CrossTaskMetric().baselines(answers)["random order-keeping"]
+    assert baseline == pytest.approx({"1": expected, "recall": expected})
