@@ -10,21 +10,20 @@ PUNCTUATION = frozenset(("''", "'", "``", "`", ".", "?", "!", ",", ":", ";", "-"
 BRACKETS = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-"}  # words of their own
 WIDE = "\N{NO-BREAK SPACE}"  # stands in `1 1/2`, which is one word here and two where spaces are all that counts
 
+FRACTIONS = {  # words of their own, also behind a number
+    "\N{VULGAR FRACTION ONE HALF}": "1/2",
+    "\N{VULGAR FRACTION ONE QUARTER}": "1/4",
+    "\N{VULGAR FRACTION THREE QUARTERS}": "3/4",
+    "\N{VULGAR FRACTION ONE THIRD}": "1/3",
+    "\N{VULGAR FRACTION TWO THIRDS}": "2/3",
+}
+
 _SPELLINGS = (
     (re.compile("[\N{LEFT SINGLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}]"), "'"),
     (re.compile('["\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}]'), " '' "),
     (re.compile("[\N{EN DASH}\N{EM DASH}]|-{2,}"), " -- "),
     (re.compile("\N{HORIZONTAL ELLIPSIS}|\\.{3,}"), " ... "),
-    (
-        re.compile(
-            "(?<=\\d)(?=[\N{VULGAR FRACTION ONE HALF}\N{VULGAR FRACTION ONE QUARTER}"
-            "\N{VULGAR FRACTION THREE QUARTERS}])"
-        ),
-        " ",
-    ),
-    (re.compile("\N{VULGAR FRACTION ONE HALF}"), "1/2"),
-    (re.compile("\N{VULGAR FRACTION ONE QUARTER}"), "1/4"),
-    (re.compile("\N{VULGAR FRACTION THREE QUARTERS}"), "3/4"),
+    (re.compile(f"([{''.join(FRACTIONS)}])"), r" \1 "),
     (re.compile("\N{POUND SIGN}"), "#"),
     (re.compile("\N{EURO SIGN}"), "$"),
     (re.compile("\N{CENT SIGN}"), " cents "),
@@ -84,7 +83,7 @@ _TOKEN = re.compile(
             f"(?:{'|'.join(_SHORTENED)})\\.(?!\\w)",
             f"(?:{'|'.join(_BEFORE_NUMBERS)})\\.(?= ?\\d)",
             "(?:[a-z]\\.)+(?:[a-z](?!\\w))?",  # p.m. and a.m, u.s.
-            "(?:(?<!\\S)[-+])?\\d*(?:[.,:]\\d+)+(?![\\w/-])|(?<!\\S)[-+]\\d+",  # 1.5 and 1,000 and 10:30
+            "(?:(?<!\\S)[-+])?\\d*(?:[.,:]\\d+)+(?!\\d|[^\\W\\d]*[-/_])|(?<!\\S)[-+]\\d+",  # 1.5oz: two
             f"\\w+n't(?!\\w)|'n'|'(?:n|em|cause|til|tis|twas|\\d\\ds?)(?!\\w)|'{_CLITIC}(?!\\w)",
             f"y'(?=all)|ma'am(?!\\w)|[a-z]'(?!{_CLITIC}(?!\\w))\\w+",  # o'clock
             f"{_WORD}(?:[.?!]{_WORD})*",
@@ -93,7 +92,8 @@ _TOKEN = re.compile(
     )
 )
 _INSIDE = re.compile(f"(?<=\\w)(?=n't$|'{_CLITIC}$)")
-_TWO_IN_ONE = {
+_RESPELT = {
+    **FRACTIONS,
     **{"cannot": "can not", "gonna": "gon na", "gotta": "got ta", "wanna": "wan na"},
     **{"gimme": "gim me", "lemme": "lem me", "'tis": "'t is", "'twas": "'t was"},
 }
@@ -106,7 +106,8 @@ def words(text: str) -> list[str]:
         text: the caption.
 
     Returns:
-        Words in lower case, without punctuation; `1 1/2` is one, with a no-break space.
+        Words in lower case, without punctuation; `1 1/2` is one, with a no-break space, but two where the fraction is
+        one letter, as for the tools.
     """
     text = text.lower()
     for pattern, replacement in _SPELLINGS:
@@ -116,5 +117,5 @@ def words(text: str) -> list[str]:
         token = match.group()
         whole = BRACKETS.get(token, token.replace(" ", WIDE))
         if whole not in PUNCTUATION:
-            found += _INSIDE.sub(" ", _TWO_IN_ONE.get(whole, whole)).split(" ")
+            found += _INSIDE.sub(" ", _RESPELT.get(whole, whole)).split(" ")
     return found
