@@ -17,7 +17,8 @@ EXAMPLES = """examples:
 
 Differences are the second card's numbers less the first card's, by the fixed
 protocol. Where both cards have the same examples, the two models are compared
-example by example: the 95 % interval and p come from 2,000 draws of examples.
+example by example: the 95 % interval comes from 2,000 draws of examples, p from
+them and from swaps of the two answers, whichever is larger.
 """
 LOWER = "\N{DOWNWARDS ARROW}"  # behind a measure of which less is better
 MANY = 20  # measures; among so many one is expected below p = 0.05 by chance

@@ -14,6 +14,7 @@ import numpy as np
 from mmpt.evaluators.base import STATISTICS, Measure
 
 DRAWS = 2000
+EXACT = 11  # differing examples up to which all 2,048 or fewer swaps are tried
 LEVEL = 0.95
 ALIKE = 16  # examples for each different one, above which drawing counts is faster than drawing examples
 BLOCK = 1 << 21  # examples drawn at a time
@@ -73,6 +74,57 @@ def drawn(parts: Sequence[np.ndarray], statistic: str, *, seed: int = 0, draws: 
     blocks = _counts(of_kind.ravel(), len(kinds), draws, np.random.default_rng(seed))
     values = [[_measured(system, counts, statistic) for system in systems] for counts in blocks]
     return np.concatenate(values, axis=1)
+
+
+def swapped(parts: tuple[np.ndarray, np.ndarray], statistic: str, *, seed: int = 0) -> float:
+    """Tell how often two systems differ as much or more when the answers to examples are swapped at random.
+
+    Were the systems alike, each example's two answers could have been the other way round. With few examples on which
+    they differ, draws of examples are too sure: one example alone gives a difference in most of them.
+
+    Args:
+        parts: for each of two systems (N,) or (N, k), as `Measure.parts`, of the same examples in order.
+        statistic: as `Measure.statistic`.
+        seed: of the swaps, where not all of them are tried.
+
+    Returns:
+        The part of the swaps, counted on both sides: at least 2 / 2**n for n differing examples; 1 where none differs.
+    """
+    tables = [np.asarray(rows, np.float64).reshape(len(rows), -1) for rows in parts]
+    count = len(tables[0])
+    kinds, of_kind = _kinds(np.concatenate(tables))
+    first, second = of_kind.ravel()[:count], of_kind.ravel()[count:]
+    differ = first != second
+    if not differ.any():
+        return 1.0
+    equal = np.bincount(first[~differ], minlength=len(kinds))
+    pair = np.stack([first[differ], second[differ]])
+    swaps = _swaps(int(differ.sum()), max(1, BLOCK // max(len(kinds), int(differ.sum()))), seed)
+    counts = ((_swapped_counts(pair, flips, equal), _swapped_counts(pair, ~flips, equal)) for flips in swaps)
+    differences = np.concatenate(
+        [np.subtract(*(_measured(kinds, each, statistic) for each in both)) for both in counts]
+    )
+    observed = abs(differences[0])  # nothing is swapped in the first
+    return float((~(np.abs(differences) < observed * (1 - 1e-9))).mean())
+
+
+def _swaps(count: int, block: int, seed: int) -> Iterator[np.ndarray]:
+    """Which of the differing examples are swapped, bool (some swaps, count); none of them in the first."""
+    rng = np.random.default_rng(seed)
+    total = 2**count if count <= EXACT else DRAWS + 1
+    for start in range(0, total, block):
+        numbers = np.arange(start, min(start + block, total))[:, None]
+        if count <= EXACT:
+            yield (numbers >> np.arange(count)) % 2 == 1
+        else:
+            yield (rng.random((len(numbers), count)) < 0.5) & (numbers > 0)
+
+
+def _swapped_counts(pair: np.ndarray, flips: np.ndarray, equal: np.ndarray) -> np.ndarray:
+    """How many examples of each kind one of two systems has, float64 (swaps, K)."""
+    taken = np.where(flips, pair[1], pair[0]) + len(equal) * np.arange(len(flips))[:, None]
+    counts = np.bincount(taken.ravel(), minlength=len(flips) * len(equal))
+    return (counts.reshape(len(flips), -1) + equal).astype(np.float64)
 
 
 def _kinds(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mmpt.evaluators.bootstrap import DRAWS, drawn, middle
+from mmpt.evaluators.bootstrap import DRAWS, drawn, middle, swapped
 from mmpt.evaluators.cards import Card, in_words
 
 LEVEL = 0.05  # p below it is called a difference
@@ -34,7 +34,9 @@ class Difference:
         low: lower end of the 95 % interval of the difference, from draws of examples, the same draws for both cards;
             None where the cards do not have the same examples.
         high: upper end.
-        p: how often draws give a difference of the other sign, or none, counted on both sides.
+        p: how often draws give a difference of the other sign, or none, counted on both sides; or, where that is more,
+            how often one as large is there when the two answers to examples are swapped at random. With fewer than six
+            examples on which the cards differ it is above 0.05.
         higher_is_better: whether a larger number is a better one.
     """
 
@@ -100,7 +102,8 @@ def _difference(name: str, cards: tuple[Card, Card], order: Sequence[int] | None
     values = np.subtract(*drawn([yours[order], mine], first["statistic"], seed=seed))
     low, high = middle(values)
     one_sided = min((values <= 0).sum(), (values >= 0).sum())
-    return replace(found, low=low, high=high, p=float(min(1.0, 2 * (one_sided + 1) / (DRAWS + 1))))
+    p = max(2 * (one_sided + 1) / (DRAWS + 1), swapped((mine, yours[order]), first["statistic"], seed=seed))
+    return replace(found, low=low, high=high, p=float(min(1.0, p)))
 
 
 def _order(first: Sequence[str], second: Sequence[str]) -> list[int] | None:

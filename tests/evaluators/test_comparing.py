@@ -76,6 +76,22 @@ def test_pairs_tell_what_intervals_do_not() -> None:
     assert found.verdict == "better"
 
 
+@pytest.mark.parametrize(("differing", "expected"), [(1, 1.0), (4, 0.125), (5, 0.0625), (6, 0.03125)])
+def test_few_examples_that_differ_are_counted_exactly(differing: int, expected: float) -> None:
+    one = np.zeros(500)
+    other = np.where(np.arange(500) < differing, 1.0, 0.0)
+    found = difference(Measure.of(one), Measure.of(other))
+    assert found.p == pytest.approx(expected)
+    assert found.verdict == ("better" if differing > 5 else "unclear")
+
+
+def test_one_large_example_is_no_difference() -> None:
+    one = np.full((300, 2), 1.0)
+    other = one.copy()
+    other[7] = 90, 100
+    assert difference(Measure.of(one, "ratio"), Measure.of(other, "ratio")).verdict == "unclear"
+
+
 def test_less_is_better_where_it_is() -> None:
     ranks = np.random.default_rng(0).integers(5, 50, 300)
     one, other = (Measure.of(values, "median", higher_is_better=False) for values in (ranks, ranks - 4))
