@@ -5,8 +5,10 @@ nothing of finding the video.
 """
 
 import functools
+import itertools
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +29,7 @@ MOMENTS: tuple[Moment, ...] = (
     *((first, last) for first in range(PIECES) for last in range(first + 1, PIECES)),
 )
 VIDEOS_REMEMBERED = 512  # of whose seconds the states are kept: 100 KB each
+ORDERS = 150_000  # looked at for what chance gives: all that four annotators' moments can have; of more, a sample
 JUDGES = 3  # annotators that count, of those who marked a moment: those who agree best
 
 
@@ -71,19 +74,21 @@ class DiDeMoMetric(Metric):
         """Compute what one gets by chance, and with one order of the moments for all videos.
 
         Args:
-            answers: the moments that each video has, and the truths.
+            answers: which moments each video has, and the truths; the order of the moments is not read.
 
         Returns:
-            `chance`, `always the first piece` and `most frequent moments first` (counted on these very truths).
+            `chance`, the mean over random orders; `always the first piece` and `most frequent moments first` (counted
+            on these very truths).
         """
-        rng = np.random.default_rng(0)
-        orders = {"chance": [[r[i] for i in rng.permutation(len(r))] for r in answers.rankings]}
         counted = Counter(tuple(moment) for truth in answers.truths for moment in truth)
         popular = sorted(MOMENTS, key=lambda moment: -counted[moment])
         there = [{tuple(moment) for moment in ranking} for ranking in answers.rankings]
+        orders = {}
         orders["always the first piece"] = [[m for m in MOMENTS if m in known] for known in there]
         orders["most frequent moments first"] = [[m for m in popular if m in known] for known in there]
-        return {name: self._values(order, answers.truths) for name, order in orders.items()}
+        chances = [_by_chance(known, truth) for known, truth in zip(there, answers.truths, strict=True)]
+        chance = dict(zip(("rank1", "rank5", "miou"), np.mean(chances, axis=0).tolist(), strict=True))
+        return {"chance": chance, **{name: self._values(order, answers.truths) for name, order in orders.items()}}
 
     def _values(self, rankings: Sequence[Sequence[Moment]], truths: Sequence[Sequence[Moment]]) -> dict[str, float]:
         return {name: measure.value for name, measure in self.compute(MomentAnswers(rankings, truths)).items()}
@@ -99,7 +104,8 @@ def rank_moments(seconds: np.ndarray, real: np.ndarray, text: np.ndarray, protoc
         protocol: the fixed one takes the mean over the real seconds of a moment, the original over all of them.
 
     Returns:
-        The moments that have a real second, the best first.
+        The moments that have a real second, the best first; equal ones in the order of `MOMENTS`, so that a model that
+        says the same of all gets what `always the first piece` gets.
     """
     scores = seconds.astype(np.float64) @ text.astype(np.float64)  # the mean of dot products is that of the mean
     weights = real.astype(np.float64) if protocol == "fixed" else np.ones(len(real))
@@ -127,6 +133,28 @@ def mean_rank(ranking: Sequence[Moment], truth: Sequence[Moment], protocol: Prot
     if protocol == "fixed":
         ranks += [len(MOMENTS) + 1] * (len(truth) - len(ranks))
     return float(np.mean(sorted(ranks)[:JUDGES])) if ranks else float("inf")
+
+
+def _by_chance(known: Set[Moment], truth: Sequence[Moment]) -> tuple[float, float, float]:
+    """What random orders of a video's moments get for a sentence on average: `rank1`, `rank5` and `miou`."""
+    marked = Counter(tuple(moment) for moment in truth)
+    there = tuple(sorted(count for moment, count in marked.items() if moment in known))
+    overlap = float(np.mean([_best_overlap(moment, truth) for moment in sorted(known)]))
+    return *_ranks_by_chance(len(known), there, len(truth) - sum(there)), overlap
+
+
+@functools.cache
+def _ranks_by_chance(moments: int, marked: tuple[int, ...], absent: int) -> tuple[float, float]:
+    """`rank1` and `rank5` over random orders of so many moments, of which some were marked by so many annotators."""
+    places = np.arange(1, moments + 1, dtype=np.int8)
+    if math.perm(moments, len(marked)) <= ORDERS:
+        taken = np.array(list(itertools.permutations(places, len(marked))), np.int8)
+    else:
+        taken = np.random.default_rng(0).permuted(np.tile(places, (ORDERS, 1)), axis=1)[:, : len(marked)]
+    ranks = np.repeat(taken, marked, axis=1)
+    ranks = np.pad(ranks, ((0, 0), (0, absent)), constant_values=len(MOMENTS) + 1)
+    means = np.sort(ranks, axis=1)[:, :JUDGES].mean(axis=1)
+    return float((means <= 1).mean()), float((means <= 5).mean())
 
 
 def _best_overlap(moment: Moment, truth: Sequence[Moment]) -> float:

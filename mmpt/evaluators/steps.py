@@ -85,7 +85,8 @@ def align(cost: np.ndarray, protocol: Protocol = "fixed") -> np.ndarray:
 
     The original's programme walks over seconds with a state for each step and each gap. Since a step takes exactly one
     second and a gap is free, it is enough to walk over steps: the cheapest way to have step k at second t is the cost
-    there and the cheapest way to have step k - 1 anywhere before. Among equally cheap ways the original's is taken, in both protocols.
+    there and the cheapest way to have step k - 1 anywhere before. Among equally cheap ways the original's is taken, in
+    both protocols.
 
     Args:
         cost: float (T, K), T >= K.

@@ -177,3 +177,22 @@ def test_random_steps_are_the_mean_of_all_draws_and_not_one() -> None:
     expected = np.mean([true[draws[:, step], step].mean() for step in range(3)])
     baseline = CrossTaskMetric().baselines(answers)["random order-keeping"]
     assert baseline == pytest.approx({"1": expected, "recall": expected})
+
+
+def test_chance_of_moments_is_the_mean_of_all_orders_and_does_not_depend_on_the_model() -> None:
+    metric = DiDeMoMetric()
+    moments = list(MOMENTS[:6])
+    truths = [[(0, 0), (0, 0), (0, 0), (3, 3)], [(1, 1), (2, 2), (1, 1), (5, 5)], [(4, 4), (4, 4), (0, 5), (0, 5)]]
+    orders = list(itertools.permutations(moments))
+    answers = [MomentAnswers([order] * 3, truths) for order in orders]
+    every = [_values(metric.compute(answer)) for answer in answers]
+    chance = metric.baselines(answers[0])["chance"]
+    for name in ("rank1", "rank5", "miou"):
+        assert chance[name] == pytest.approx(np.mean([values[name] for values in every]), abs=1e-9)
+    assert metric.baselines(answers[400]) == metric.baselines(answers[0])
+
+
+def test_a_model_that_says_the_same_of_all_moments_is_told_by_its_baseline() -> None:
+    seconds, real, text = np.zeros((32, 2), np.float32), np.ones(32, bool), np.zeros(2, np.float32)
+    answers = MomentAnswers([rank_moments(seconds, real, text)], [[(0, 0)] * 4])
+    assert _values(DiDeMoMetric().compute(answers)) == DiDeMoMetric().baselines(answers)["always the first piece"]
