@@ -15,6 +15,7 @@ from mmpt.evaluators.base import STATISTICS, Measure
 
 DRAWS = 2000
 EXACT = 11  # differing examples up to which all 2,048 or fewer swaps are tried
+ENOUGH = 1000  # differing examples above which draws of examples are sure enough by themselves
 LEVEL = 0.95
 ALIKE = 16  # examples for each different one, above which drawing counts is faster than drawing examples
 BLOCK = 1 << 21  # examples drawn at a time
@@ -88,7 +89,8 @@ def swapped(parts: tuple[np.ndarray, np.ndarray], statistic: str, *, seed: int =
         seed: of the swaps, where not all of them are tried.
 
     Returns:
-        The part of the swaps, counted on both sides: at least 2 / 2**n for n differing examples; 1 where none differs.
+        The part of the swaps, counted on both sides: at least 2 / 2**n for n differing examples; 1 where none differs, 0
+        where so many do that swaps tell no more than draws of examples.
     """
     tables = [np.asarray(rows, np.float64).reshape(len(rows), -1) for rows in parts]
     count = len(tables[0])
@@ -97,6 +99,8 @@ def swapped(parts: tuple[np.ndarray, np.ndarray], statistic: str, *, seed: int =
     differ = first != second
     if not differ.any():
         return 1.0
+    if differ.sum() > ENOUGH:
+        return 0.0
     equal = np.bincount(first[~differ], minlength=len(kinds))
     pair = np.stack([first[differ], second[differ]])
     swaps = _swaps(int(differ.sum()), max(1, BLOCK // max(len(kinds), int(differ.sum()))), seed)
