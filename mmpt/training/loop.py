@@ -100,6 +100,8 @@ class Trainer:
         Raises:
             NonFiniteError: a loss or a gradient is NaN or infinite.
         """
+        if self.optim.compile:  # only now: what has run while its operations were counted is never compiled
+            self.model.compile()
         while not (self.finished or stop.asked):
             self._epoch(stop)
 

@@ -226,7 +226,6 @@ def _switch(model: MMPTPreTrainedModel, optim: OptimConfig) -> None:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     if optim.compile:
         model.trim_padding = False  # a shape for all batches, so that they are compiled once
-        model.compile()
 
 
 def _batch_size(run: RunConfig, dataset: MMDataset) -> int | None:

@@ -1,0 +1,73 @@
+"""The learning rate by update, the optimizer against the paper's formula, TensorBoard's files."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmpt.config.training import OptimConfig
+from mmpt.training.events import EventFile, _checksum
+from mmpt.training.optim import learning_rate, make_optimizer
+
+PAPER = OptimConfig(lr=(5e-5,), lr_scheduler="polynomial_decay", warmup_updates=1000, total_num_update=11_000)
+
+
+@pytest.mark.parametrize(
+    ("update", "rate"),
+    [(1, 5e-8), (500, 2.5e-5), (1000, 5e-5), (6000, 2.5e-5), (11_000, 0.0), (20_000, 0.0)],
+)
+def test_the_papers_schedule(update: int, rate: float) -> None:
+    assert learning_rate(PAPER, update, 0) == pytest.approx(rate)
+
+
+def test_rates_by_epoch() -> None:
+    config = OptimConfig(lr=(0.3, 0.2), lr_scheduler="fixed", warmup_updates=2)
+    assert [learning_rate(config, update, epoch) for update, epoch in ((1, 0), (2, 0), (3, 0), (4, 1), (5, 7))] == [
+        *(0.15, 0.3, 0.3, 0.2, 0.2),
+    ]
+
+
+def test_adam_is_adams_formula_with_decay_apart() -> None:
+    linear = torch.nn.Linear(3, 1, bias=False)
+    weight = linear.weight.detach().clone().double()
+    config = OptimConfig(lr=(0.1,), adam_betas=(0.9, 0.98), weight_decay=0.5, clip_norm=0.0, max_epoch=1)
+    optimizer = make_optimizer(linear, config)
+    first, second = torch.zeros_like(weight), torch.zeros_like(weight)
+    for step in range(1, 4):
+        linear(torch.tensor([[1.0, 2.0, -step]])).sum().backward()
+        gradient = torch.tensor([[1.0, 2.0, -step]]).double()
+        optimizer.step()
+        optimizer.zero_grad()
+        first = 0.9 * first + 0.1 * gradient
+        second = 0.98 * second + 0.02 * gradient**2
+        weight = weight * (1 - 0.1 * 0.5)
+        weight = weight - 0.1 * (first / (1 - 0.9**step)) / ((second / (1 - 0.98**step)).sqrt() + 1e-8)
+    torch.testing.assert_close(linear.weight.detach().double(), weight, rtol=1e-5, atol=1e-6)
+
+
+def test_the_checksum_is_crc32c() -> None:
+    """The standard's own example, RFC 3720, B.4: 32 bytes of zeros; TensorBoard stores it turned and shifted."""
+    value = 0x8A9136AA
+    masked = ((value >> 15 | value << 17) + 0xA282EAD8) & 0xFFFFFFFF
+    assert _checksum(bytes(32)) == struct.pack("<I", masked)
+    assert zlib.crc32(bytes(32)) != value
+
+
+def test_events_are_records_of_numbers(tmp_path: Path) -> None:
+    events = EventFile(tmp_path / "run")
+    events.log({"update/loss": 1.5}, 300)
+    events.close()
+    (path,) = (tmp_path / "run").iterdir()
+    data, records = path.read_bytes(), []
+    while data:
+        (length,) = struct.unpack("<Q", data[:8])
+        assert data[8:12] == _checksum(data[:8]) and data[12 + length : 16 + length] == _checksum(
+            data[12 : 12 + length]
+        )
+        records.append(data[12 : 12 + length])
+        data = data[16 + length :]
+    assert records[0].endswith(b"brain.Event:2")
+    assert records[1][9:12] == b"\x10\xac\x02", "step 300"
+    assert b"update/loss" in records[1] and records[1].endswith(struct.pack("<f", 1.5))
