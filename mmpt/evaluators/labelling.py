@@ -157,7 +157,7 @@ class COINZSPredictor(WindowPredictor):
     """Takes the label whose text a second is most like, where it is like enough.
 
     The paper's threshold is the largest similarity of two labels; 29 of COIN's 778 labels repeat another's text, so it
-    is that of a text with itself, and next to nothing passes. The fixed protocol counts labels of one text once, and
+    is that of a text with itself, and next to nothing passes. The fixed protocol takes labels of one text as one, and
     finds the threshold on the other half of the videos.
     """
 
@@ -183,6 +183,8 @@ class COINZSPredictor(WindowPredictor):
             vectors = Towers(model).texts(labels["caps"], labels["cmasks"])  # (C, D)
         self._labels = torch.from_numpy(vectors).to(model.device)
         self._texts = tuple(meta.text_labels)
+        first = {text: label for label, text in reversed(list(enumerate(self._texts, 1)))}
+        self._first_of_text = np.array([BACKGROUND, *(first[text] for text in self._texts)])  # label -> label
         self._thresholds = (largest_similarity(vectors), largest_similarity(vectors, self._texts))
 
     def score(
@@ -225,27 +227,38 @@ class COINZSPredictor(WindowPredictor):
 
         Args:
             rows: as `answer` gives them.
-            protocol: which threshold.
+            protocol: which threshold; in the fixed one labels of one text are one, the first of them, also in what is
+                true: nothing can tell them apart.
 
         Returns:
             The videos.
         """
         if protocol == "paper":
             return [_rejected(row, row["paper"]) for row in rows]
+        rows = [{**row, **{key: self._merged_by_text(row[key]) for key in ("label", "true")}} for row in rows]
         thresholds = [best_threshold(half, rows[0]["deduplicated"]) for half in (rows[0::2], rows[1::2])]
         return [_rejected(row, thresholds[1 - number % 2]) for number, row in enumerate(rows)]
+
+    def _merged_by_text(self, labels: np.ndarray) -> np.ndarray:
+        """The first label of each label's text; those whose words are not known stay what they are. int (T,)."""
+        known = labels < len(self._first_of_text)
+        return np.where(known, self._first_of_text[np.where(known, labels, BACKGROUND)], labels)
 
     def notes(self, rows: Sequence[Row]) -> Mapping[str, str]:
         """Say what the thresholds are made of, and how much passes them; see `Predictor.notes`."""
         paper, deduplicated = (rows[0][name] for name in ("paper", "deduplicated"))
         calibrated = [video.found != BACKGROUND for video in self.gather(rows, "fixed")]
+        labels, texts = len(self._texts), len(set(self._texts))
+        merged = "; in the fixed protocol those of one text count as one" if texts < labels else ""
+        fixed = "has the most right seconds in the other half of these very videos, so it has seen their labels"
+        if len(rows) == 1:
+            fixed = "is that of distinct texts too, for one video has no other half"
         return {
-            "labels": f"{len(self._texts):,} labels have {len(set(self._texts)):,} distinct texts",
+            "labels": f"{labels:,} labels have {texts:,} distinct texts{merged}",
             "thresholds": f"the paper's, {paper:.4g}, is the largest similarity of two labels, those of one text among "
             f"them: {_share([row['score'] > paper for row in rows])} of the seconds are above it and keep a label; the "
             f"same of distinct texts, {deduplicated:.4g}: {_share([row['score'] > deduplicated for row in rows])}; the "
-            "fixed one has the most right seconds in the other half of these very videos, so it has seen their labels: "
-            f"{_share(calibrated)}",
+            f"fixed one {fixed}: {_share(calibrated)}",
         }
 
 

@@ -124,7 +124,8 @@ def reject(labels: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndarr
     Returns:
         int (T,), 0 where the score is not.
     """
-    return np.where(scores > threshold, labels, BACKGROUND)
+    # in double: between neighbouring floats there is nothing
+    return np.where(np.asarray(scores, np.float64) > threshold, labels, BACKGROUND)
 
 
 def largest_similarity(labels: np.ndarray, texts: Sequence[str] | None = None) -> float:
@@ -153,7 +154,8 @@ def best_threshold(rows: Sequence[Row], default: float) -> float:
         default: where there is no row.
 
     Returns:
-        The threshold: half-way between two scores, or the default.
+        The threshold: half-way between two different scores, so that seconds of one score are accepted together; or the
+        default.
     """
     if not rows:
         return default
@@ -161,8 +163,9 @@ def best_threshold(rows: Sequence[Row], default: float) -> float:
     order = np.argsort(-score, kind="stable")
     # accepting one more second gains where its label is right, and loses where it was background
     steps = (label == true)[order].astype(int) - (true == BACKGROUND)[order]
-    best = int(np.r_[0, np.cumsum(steps)].argmax())  # how many seconds are accepted
     bounds = np.r_[np.inf, score[order], -np.inf]
+    falls = bounds[:-1] > bounds[1:]
+    best = int(np.where(falls, np.r_[0, np.cumsum(steps)], -np.inf).argmax())  # how many seconds are accepted
     return float((bounds[best] + bounds[best + 1]) / 2)
 
 

@@ -14,8 +14,10 @@ from mmpt.evaluators.retrieval import RetrievalAnswers, RetrievalMetric, ScoredA
 from mmpt.evaluators.segmentation import (
     COINActionSegmentationMetric,
     LabelledVideo,
+    best_threshold,
     largest_similarity,
     matched_segments,
+    reject,
     segments,
 )
 from mmpt.evaluators.steps import CrossTaskMetric, StepVideo, align
@@ -143,6 +145,16 @@ def test_actions_are_judged_on_each_splits_test_part() -> None:
     assert baselines["most frequent action"] == pytest.approx(frequent)
 
 
+def test_each_measure_of_actions_has_a_row_for_each_video() -> None:
+    scores = np.eye(4)[[0, 1, 0, 0]]
+    splits = np.array([[2, 2, 1, 0], [1, 2, 0, 0], [0, 0, 2, 0]])
+    measures = ActionRecognitionMetric().compute(ActionAnswers(scores, np.arange(4), splits))
+    assert {len(measure.parts) for measure in measures.values()} == {4}
+    assert measures["acc_mean"].parts.tolist()[1:3] == [[1, 1, 1, 1, 0, 0], [0, 0, 0, 0, 0, 1]]
+    assert measures["acc_split2"].parts.tolist() == [[0, 0], [1, 1], [0, 0], [0, 0]]
+    assert measures["acc_mean"].value == pytest.approx(2 / 3)
+
+
 def test_an_interval_holds_the_truth_as_often_as_it_says() -> None:
     rng = np.random.default_rng(0)
     held = 0
@@ -196,3 +208,19 @@ def test_a_model_that_says_the_same_of_all_moments_is_told_by_its_baseline() -> 
     seconds, real, text = np.zeros((32, 2), np.float32), np.ones(32, bool), np.zeros(2, np.float32)
     answers = MomentAnswers([rank_moments(seconds, real, text)], [[(0, 0)] * 4])
     assert _values(DiDeMoMetric().compute(answers)) == DiDeMoMetric().baselines(answers)["always the first piece"]
+
+
+def _right(row: dict[str, np.ndarray], threshold: float) -> int:
+    return int((reject(row["label"], row["score"], threshold) == row["true"]).sum())
+
+
+def test_the_best_threshold_is_the_best_there_is_also_with_equal_scores() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        score = rng.integers(4, size=12).astype(np.float32)
+        row = {"score": score, "label": rng.integers(1, 3, size=12), "true": rng.integers(3, size=12)}
+        best = max(_right(row, threshold) for threshold in (-1, 0, 1, 2, 3))
+        assert _right(row, best_threshold([row], 0.0)) == best
+    close = np.nextafter(np.float32(1), np.float32([0, 2]))
+    row = {"score": close, "label": np.array([1, 1]), "true": np.array([0, 1])}
+    assert _right(row, best_threshold([row], 0.0)) == 2

@@ -12,11 +12,14 @@ import torch
 from mmpt.cli.main import main
 from mmpt.config import load_config
 from mmpt.evaluators import predicting
+from mmpt.evaluators.base import Measure
 from mmpt.evaluators.cards import read_card
+from mmpt.evaluators.comparing import compare
 from mmpt.evaluators.moments import rank_moments
 from mmpt.evaluators.predicting import read_rows
 from mmpt.evaluators.retrieval import RetrievalAnswers, RetrievalMetric
 from mmpt.evaluators.running import Evaluation, prepare
+from mmpt.evaluators.segmentation import COINActionSegmentationMetric
 from mmpt.models.heads import LocalisationModel, SegmentationModel
 from mmpt.processors.base import cached_tokenizer
 from mmpt.processors.ds import cut_windows
@@ -37,6 +40,10 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MMPT_CACHE", str(tmp_path / "cache"))
     cached_tokenizer.cache_clear()  # each world has its own bert-base-uncased
     return worlds.make_world(tmp_path)
+
+
+def _values(measures: dict[str, Measure]) -> dict[str, float]:
+    return {name: measure.value for name, measure in measures.items()}
 
 
 def ready(yaml: str, *overrides: str) -> Evaluation:
@@ -206,7 +213,8 @@ def test_the_card_of_labels_by_their_texts(world: Path) -> None:
     assert main(["evaluate", yaml]) == 0
     folder = Path("runs/retri/videoclip/coin_zs/eval")
     card = read_card(folder)
-    assert card.protocol["labels"] == "4 labels have 3 distinct texts"
+    told = "4 labels have 3 distinct texts; in the fixed protocol those of one text count as one"
+    assert card.protocol["labels"] == told
     rows = [row for part in sorted(folder.glob("predictions/*/*.npz")) for row in read_rows(part, 12) or ()]
     share = np.mean(np.concatenate([row["score"] > row["paper"] for row in rows]))
     assert f"{share:.1%} of the seconds are above it and keep a label" in card.protocol["thresholds"]
@@ -215,6 +223,30 @@ def test_the_card_of_labels_by_their_texts(world: Path) -> None:
     background = card.baselines["all background"]["frame_acc"]
     assert background == pytest.approx(np.mean(np.concatenate([row["true"] for row in rows]) == 0))
     assert "4 labels have 3 distinct texts" in (folder / "card.md").read_text()
+
+
+def test_labels_of_one_text_are_one_in_the_fixed_way(world: Path) -> None:
+    worlds.make_coin()  # labels 1 and 3 say the same
+    predictor = ready(VIDEOCLIP.format("coin_zs")).predictor
+    score, thresholds = np.array([9, 9, 0, 0], np.float32), {"paper": 1.0, "deduplicated": 1.0}
+    row = {"label": np.array([1, 1, 1, 2]), "score": score, "true": np.array([3, 1, 0, 0]), **thresholds}
+    (unknown,) = predictor.gather([{"id": "a", **row, "true": np.array([3, 7, 0, 0])}], "fixed")
+    assert unknown.true.tolist() == [1, 7, 0, 0]  # of another split's videos
+    videos = predictor.gather([{"id": name, **row} for name in "abcd"], "fixed")
+    assert _values(COINActionSegmentationMetric().compute(videos)) == dict.fromkeys(
+        ("frame_acc", "foreground_acc", "F1@10", "F1@25", "F1@50"), 1.0
+    )
+    (paper,) = predictor.gather([{"id": "a", **row}], "paper")
+    assert paper.found.tolist() == [1, 1, 0, 0] and paper.true.tolist() == [3, 1, 0, 0]
+
+
+def test_one_video_has_no_other_half(world: Path) -> None:
+    worlds.make_coin(count=1)
+    evaluation = ready(VIDEOCLIP.format("coin_zs"))
+    found = answers(evaluation)
+    (video,) = evaluation.predictor.gather(found, "fixed")
+    assert np.array_equal(video.found != 0, found[0]["score"] > found[0]["deduplicated"])
+    assert "one video has no other half" in evaluation.predictor.notes(found)["thresholds"]
 
 
 def test_actions_on_three_splits(world: Path) -> None:
@@ -237,6 +269,8 @@ def test_actions_on_three_splits(world: Path) -> None:
     assert fixed["acc"] == fixed["acc_split1"] and fixed["R5_split3"] == 1
     assert fixed["acc_mean"] == pytest.approx(np.mean([fixed[f"acc_split{number}"] for number in (1, 2, 3)]))
     assert card.protocol["splits"] == "1, 2, 3; acc is that of the first"
+    assert set(card.parts) == set(fixed) and len(card.examples) == 10
+    assert all(found.p == 1 for found in compare(card, card))  # video by video
 
 
 def test_one_split_and_a_sentence_around_the_name(world: Path) -> None:
