@@ -15,8 +15,8 @@ SYSTEM = (
     "model",
     "checkpoint",
     "num_iso_layer",
-    "thresholds",
 )  # what one compares, in a card's protocol; all else should be the same
+OUTCOMES = ("thresholds", "captions without words", "labels")  # what follows from answers and annotations; no settings
 HASHES = {"annotations": "texts or truth are not the same", "features": "the models have not seen the same videos"}
 
 Verdict = Literal["better", "worse", "unclear"]
@@ -136,7 +136,7 @@ def _examples(first: Card, second: Card) -> Iterator[str]:
 def _settings(first: Card, second: Card) -> Iterator[str]:
     mine, yours = first.protocol, second.protocol
     for key in dict.fromkeys([*mine, *yours]):
-        if key not in SYSTEM and mine.get(key) != yours.get(key):
+        if key not in (*SYSTEM, *OUTCOMES) and mine.get(key) != yours.get(key):
             yield f"{key}: {in_words(mine.get(key))} in the first, {in_words(yours.get(key))} in the second"
 
 

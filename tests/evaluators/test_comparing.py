@@ -154,6 +154,12 @@ def _without_nan(card: Card) -> dict[str, Any]:
     return {"fixed": fixed, "paper": fixed}
 
 
+def test_what_follows_from_answers_is_no_setting_that_differs() -> None:
+    told = ({"window": "32 s", "captions without words": n, "labels": n, "thresholds": n} for n in ("0", "3"))
+    one, other = (card_of({"it": Measure.of([0.0, 1.0])}, protocol=protocol) for protocol in told)
+    assert what_differs(one, other) == []
+
+
 def test_what_else_differs_is_told_in_words() -> None:
     one = card_of({"it": Measure.of([0.0, 1.0]), "old": Measure.of([0.0, 1.0]), "both": Measure.of([0.0, 1.0])})
     measures = {"it": Measure.of([0.0, 1.0]), "new": Measure.of([0.0, 1.0]), "both": Measure.of([0.0, 1.0], "median")}
