@@ -94,11 +94,19 @@ def _mean_of_ratios(rows: np.ndarray) -> float:
     return float((parts[known] / wholes[known]).mean()) if known.any() else float("nan")
 
 
+def _mean_of_pairs(rows: np.ndarray) -> float:
+    """Rows are (part, whole, part, whole, ...): the mean of each pair's ratio, those without a whole left out."""
+    parts, wholes = rows.sum(axis=0).reshape(-1, 2).T
+    known = wholes > 0
+    return float((parts[known] / wholes[known]).mean()) if known.any() else float("nan")
+
+
 STATISTICS: Mapping[str, Callable[[np.ndarray], float]] = {
     "mean": _mean,
     "median": _median,
     "ratio": _ratio,
     "mean_of_ratios": _mean_of_ratios,
+    "mean_of_pairs": _mean_of_pairs,
     "bleu": bleu,
     "meteor": meteor,
 }

@@ -19,7 +19,7 @@ ENOUGH = 1000  # differing examples above which draws of examples are sure enoug
 LEVEL = 0.95
 ALIKE = 16  # examples for each different one, above which drawing counts is faster than drawing examples
 BLOCK = 1 << 21  # examples drawn at a time
-OF_SUMS = frozenset({"bleu", "meteor"})  # statistics that see the sums of their rows only
+OF_SUMS = frozenset({"bleu", "meteor", "mean_of_pairs"})  # statistics that see the sums of their rows only
 
 
 def interval(measure: Measure, *, seed: int = 0, draws: int = DRAWS, level: float = LEVEL) -> tuple[float, float]:
@@ -89,8 +89,8 @@ def swapped(parts: tuple[np.ndarray, np.ndarray], statistic: str, *, seed: int =
         seed: of the swaps, where not all of them are tried.
 
     Returns:
-        The part of the swaps, counted on both sides: at least 2 / 2**n for n differing examples; 1 where none differs, 0
-        where so many do that swaps tell no more than draws of examples.
+        The part of the swaps, counted on both sides: at least 2 / 2**n for n differing examples; 1 where none differs,
+        0 where so many do that swaps tell no more than draws of examples.
     """
     tables = [np.asarray(rows, np.float64).reshape(len(rows), -1) for rows in parts]
     count = len(tables[0])

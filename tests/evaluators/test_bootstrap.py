@@ -18,6 +18,9 @@ def _rows(statistic: str, count: int, rng: np.random.Generator) -> np.ndarray:
         return np.stack([rng.integers(0, 5, count), rng.integers(5, 9, count)], axis=1)
     if statistic == "mean_of_ratios":
         return np.stack([rng.integers(0, 3, count), rng.integers(0, 5, count), rng.integers(0, 9, count)], axis=1)
+    if statistic == "mean_of_pairs":
+        whole = rng.integers(0, 2, (count, 3))
+        return np.stack([whole * rng.integers(0, 2, (count, 3)), whole], axis=2).reshape(count, 6)
     if statistic == "bleu":
         return rng.integers(1, 9, (count, 10)).astype(float)
     assert statistic == "meteor", "a new statistic needs rows here"
