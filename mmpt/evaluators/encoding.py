@@ -165,6 +165,25 @@ def require_towers(model: MMPTPreTrainedModel) -> None:
     model.get_text_features(caps.to(model.device), torch.ones_like(caps, dtype=torch.bool).to(model.device))
 
 
+def distinct(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find equal vectors: a matrix product may round the same row otherwise at another place.
+
+    Args:
+        vectors: float (N, D).
+
+    Returns:
+        int (M,), where each distinct vector stands first; int (N,), which of them each vector is.
+    """
+    number: dict[bytes, int] = {}
+    inverse, first = np.empty(len(vectors), np.int64), []
+    for place, vector in enumerate(vectors):
+        key = hashlib.blake2b(np.ascontiguousarray(vector + 0.0), digest_size=16).digest()  # -0 is 0
+        inverse[place] = number.setdefault(key, len(number))
+        if len(number) > len(first):
+            first.append(place)
+    return np.array(first, np.int64), inverse
+
+
 def _digest(row: Sequence[torch.Tensor]) -> bytes:
     digest = hashlib.blake2b(digest_size=16)
     for part in row:

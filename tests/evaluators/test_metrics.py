@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from mmpt.evaluators import retrieval
 from mmpt.evaluators.actions import ActionAnswers, ActionRecognitionMetric
 from mmpt.evaluators.base import Measure
 from mmpt.evaluators.bootstrap import interval
@@ -224,3 +225,27 @@ def test_the_best_threshold_is_the_best_there_is_also_with_equal_scores() -> Non
     close = np.nextafter(np.float32(1), np.float32([0, 2]))
     row = {"score": close, "label": np.array([1, 1]), "true": np.array([0, 1])}
     assert _right(row, best_threshold([row], 0.0)) == 2
+
+
+@pytest.mark.parametrize("chunk", [4_000_000, 120 * 7, 120])
+def test_equal_videos_are_tied_however_their_scores_are_computed(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    monkeypatch.setattr(retrieval, "SCORES", chunk)
+    rng = np.random.default_rng(0)
+    texts = rng.normal(size=(120, 768)).astype(np.float32)
+    metric = RetrievalMetric()
+    alike = RetrievalAnswers(texts, np.repeat(rng.normal(size=(1, 768)).astype(np.float32), 120, axis=0))
+    assert _values(metric.compute(alike)) == pytest.approx(metric.baselines(alike)["chance"])
+    assert metric.compute(alike, "paper")["R1"].value == pytest.approx(1 / 120)
+    videos = rng.normal(size=(40, 768)).astype(np.float32)
+    thrice = RetrievalAnswers(texts, np.repeat(videos, 3, axis=0))
+    once = RetrievalAnswers(texts, videos, own=np.repeat(np.arange(40), 3))
+    (better, tied), (before, single) = thrice.places, once.places
+    assert (single == 1).all() and (tied == 3).all() and np.array_equal(better, 3 * before)
+
+
+def test_scores_that_are_no_numbers_are_refused() -> None:
+    texts = np.eye(10, dtype=np.float32)
+    texts[0] = np.nan
+    for answers in (RetrievalAnswers(texts, np.eye(10, dtype=np.float32)), ScoredAnswers(texts)):
+        with pytest.raises(ValueError, match="not numbers"):
+            RetrievalMetric().compute(answers)
