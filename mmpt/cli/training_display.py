@@ -25,6 +25,7 @@ class ShownObserver(LogObserver):
     def __init__(self, log: MetricsLog) -> None:
         super().__init__(log)
         self._advance: Callable[[str], None] = lambda told: None
+        self._console = out
         self._passes = ""
         self._shown: dict[str, float] = {}  # loss and speed, smoothed
         self._hard = ""
@@ -44,8 +45,9 @@ class ShownObserver(LogObserver):
         with Progress(*columns, console=err, transient=True, disable=not err.is_terminal, expand=True) as bar:
             shown = bar.add_task(f"epoch {progress.epoch + 1}{self._passes}", total=updates)
             self._advance = lambda told: bar.update(shown, advance=1, description=told)
+            self._console = err if err.is_terminal and out.is_terminal else out  # above the bar, not into it
             yield
-        self._advance = lambda told: None
+        self._advance, self._console = lambda told: None, out
 
     def tell(self, line: Mapping[str, Any]) -> None:
         """Take a line of the log."""
@@ -74,7 +76,7 @@ class ShownObserver(LogObserver):
         return "" if speed is None else f"{speed:,.0f} pairs/s, "
 
     def _say(self, text: str) -> None:
-        out.print(text, soft_wrap=True)
+        self._console.print(text, soft_wrap=True)
 
 
 def losses(line: Mapping[str, Any]) -> str:

@@ -100,6 +100,43 @@ class MMContraLoss(PairLoss):
 
 
 @register("loss")
+class MILNCELoss(Loss):
+    """Finds a video's texts where several may be right, none of them surely: the right ones count together.
+
+    Source: Miech et al., End-to-End Learning of Visual Representations from Uncurated Instructional Videos (CVPR 2020),
+    equation 2.
+    """
+
+    def forward(self, *, pooled_video: torch.Tensor, pooled_text: torch.Tensor, **_: object) -> dict[str, torch.Tensor]:
+        """Compute the loss.
+
+        Args:
+            pooled_video: float (B, D).
+            pooled_text: float (B * C, D), the C candidates of each video, video by video.
+
+        Returns:
+            `mil_nce`: mean over videos of -log(p / (p + n)), p the sum of exp(score) over the video's own candidates,
+            n that over its scores with other candidates, and over its candidates' scores with other videos.
+
+        Raises:
+            ValueError: the two do not fit.
+        """
+        count, width = pooled_video.shape
+        if pooled_text.ndim != 2 or pooled_text.shape[1] != width or len(pooled_text) % count:
+            raise ValueError(
+                f"pooled_text is {tuple(pooled_text.shape)}, and pooled_video {tuple(pooled_video.shape)}; there are "
+                "as many candidate texts for each video"
+            )
+        scores = (pooled_video @ pooled_text.T).unflatten(1, (count, -1))  # (B, B, C)
+        own = scores.diagonal(dim1=0, dim2=1).T  # (B, C)
+        others = ~torch.eye(count, dtype=torch.bool, device=scores.device)
+        texts = scores[others].view(count, -1)  # (B, (B - 1) * C), row by row the texts of other videos
+        videos = scores.transpose(0, 1)[others].view(count, -1)  # (B, (B - 1) * C), its texts with other videos
+        every = torch.cat([own, texts, videos], dim=1)
+        return {"mil_nce": (every.logsumexp(dim=1) - own.logsumexp(dim=1)).mean()}
+
+
+@register("loss")
 class NCE(Loss):
     """Tells scores of true pairs from those of false ones; each true pair is contrasted with all false pairs."""
 

@@ -26,16 +26,17 @@ class TwoPassModel(MMPTPreTrainedModel):
         """Encode pairs of video and text.
 
         Args:
-            caps: int64 (B, T), [CLS] [SEP] text [SEP] padding.
+            caps: int64 (B, T), [CLS] [SEP] text [SEP] padding; or (B * C, T), where a video has C texts.
             cmasks: bool (B, T).
             vfeats: float (B, V, 512), one row a second.
             vmasks: bool (B, V).
 
         Returns:
-            `pooled_video` and `pooled_text`, float (B, D) each.
+            `pooled_video` and `pooled_text`, float (B, D) each; (B * C, D) of C texts.
         """
+        count = len(vfeats)  # [CLS] and [SEP], which stand around a video too, are those of any text
         return MMFusionOutput(
-            pooled_video=self.get_video_features(vfeats, vmasks, caps, cmasks),
+            pooled_video=self.get_video_features(vfeats, vmasks, caps[:count], cmasks[:count]),
             pooled_text=self.get_text_features(caps, cmasks),
         )
 

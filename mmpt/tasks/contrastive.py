@@ -59,3 +59,23 @@ class VideoRetriTask(Task):
             per_rank=options.per_rank,
             clips=options.retri_clips,
         )
+
+
+@register("task")
+class MILNCETask(Task):
+    """A video has several candidate texts, as `How2MILNCEAligner` draws them; with MILNCELoss.
+
+    For models that encode video and text apart, in two passes.
+    """
+
+    def rows(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """Make a row of each text, and keep one for each video.
+
+        Args:
+            batch: `caps` and `cmasks` (B, C, T), and what belongs to videos.
+
+        Returns:
+            `caps` and `cmasks` (B * C, T).
+        """
+        texts = ("caps", "cmasks")
+        return {name: value.flatten(0, 1) if name in texts else value for name, value in batch.items()}

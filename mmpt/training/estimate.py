@@ -1,6 +1,6 @@
 """What a training will take, told before its first step: weights, arithmetic and memory.
 
-Nothing is assumed of the model: some rows of a real batch go through it, their operations are counted and what is kept
+Nothing is assumed of the model: some items of a real batch go through it, their operations are counted and what is kept
 for the gradient is measured.
 """
 
@@ -16,7 +16,7 @@ from mmpt.config.training import OptimConfig
 from mmpt.losses.base import total
 from mmpt.tasks.base import Task
 
-ROWS = 4  # of the batch that is measured
+ITEMS = 2  # of the batch that are measured
 BACKWARD = 3  # forward and backward together, in forwards
 COPIES = 4  # of the weights in float32: themselves, their gradient, and Adam's two moments
 
@@ -39,7 +39,7 @@ class Estimate:
 
     def __str__(self) -> str:
         return (
-            f"{self.parameters / 1e6:,.1f} million parameters; {self.flops / 1e12:,.3g} TFLOP an update; memory about "
+            f"{self.parameters / 1e6:,.1f} million parameters; {self.flops / 1e12:,.3g} TFLOP an update\nmemory about "
             f"{_size(self.weight_bytes)} for weights and optimizer, {_size(self.batch_bytes)} for a batch"
         )
 
@@ -53,7 +53,7 @@ def estimate(
     casting: torch.autocast,
     accumulated: int,
 ) -> Estimate:
-    """Measure some rows of a batch, and reckon with the whole.
+    """Measure some items of a batch, and reckon with the whole.
 
     Args:
         task: turns batches into losses.
@@ -66,9 +66,8 @@ def estimate(
     Returns:
         The estimate.
     """
-    rows = task.rows(batch)
-    count = len(rows["caps"])
-    few = {name: value[:ROWS] if _by_row(value, count) else value for name, value in rows.items()}
+    count = len(batch["caps"])
+    few = {name: value[:ITEMS] if _by_item(value, count) else value for name, value in batch.items()}
     kept: dict[int, int] = {}
 
     def note(tensor: torch.Tensor) -> torch.Tensor:
@@ -79,9 +78,9 @@ def estimate(
     counter = FlopCounterMode(display=False)
     keeping = torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor)
     with counter, casting, keeping, task.alone(), torch.random.fork_rng():
-        total(task.losses(model, few))
+        total(task.training_step(model, few))
     own = {value.untyped_storage().data_ptr() for value in parameters}
-    scale = count / min(ROWS, count)
+    scale = count / min(ITEMS, count)
     weights = sum(value.numel() * value.element_size() for value in parameters)
     return Estimate(
         parameters=sum(value.numel() for value in parameters),
@@ -127,8 +126,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
-def _by_row(value: Any, count: int) -> bool:
-    return isinstance(value, torch.Tensor) and value.ndim > 0 and len(value) == count
+def _by_item(value: Any, count: int) -> bool:
+    return isinstance(value, list | torch.Tensor) and len(value) == count
 
 
 def _size(count: float) -> str:

@@ -8,7 +8,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from mmpt.losses.base import total
-from mmpt.losses.contrastive import NCE, MMContraLoss
+from mmpt.losses.contrastive import NCE, MILNCELoss, MMContraLoss
 from mmpt.losses.masked import MFMMLM, MTM, NLGLoss
 
 PROCESSES, PAIRS, WIDTH = 2, 3, 5
@@ -62,3 +62,21 @@ def test_inputs_that_do_not_fit_are_told() -> None:
         MMContraLoss()(pooled_video=torch.zeros(2, 5), pooled_text=torch.zeros(3, 5))
     with pytest.raises(ValueError, match="as many rows of false pairs"):
         NCE()(align_scores=torch.zeros(3, 2))
+
+
+def test_mil_nce_is_the_papers_formula() -> None:
+    generator = torch.Generator().manual_seed(0)
+    video, text = torch.randn(3, 4, generator=generator), torch.randn(6, 4, generator=generator)
+    scores = (video @ text.T).exp()
+    expected = []
+    for i in range(3):
+        own = [2 * i, 2 * i + 1]
+        right = scores[i, own].sum()
+        wrong = sum(scores[i, t] for t in range(6) if t not in own)
+        wrong = wrong + sum(scores[v, t] for v in range(3) if v != i for t in own)
+        expected.append(-(right / (right + wrong)).log())
+    found = MILNCELoss()(pooled_video=video, pooled_text=text)["mil_nce"]
+    torch.testing.assert_close(found, torch.stack(expected).mean())
+    assert MILNCELoss()(pooled_video=video[:1], pooled_text=text[:2])["mil_nce"] == 0
+    with pytest.raises(ValueError, match="as many candidate texts for each video"):
+        MILNCELoss()(pooled_video=video, pooled_text=text[:5])

@@ -41,7 +41,7 @@ def test_every_loss_is_recorded(golden_dir: Path) -> None:
     folder = golden_dir / COVERS
     assert {path.name for path in folder.iterdir()} == {"losses.json", "losses.safetensors"}
     recorded = {case.recorded["class"].rpartition(".")[2] for case in list_cases(folder)}
-    assert recorded == set(names("loss"))
+    assert recorded == set(names("loss")) - {"MILNCELoss"}, "the original has no loss for its candidates of texts"
 
 
 def test_the_value_and_the_gradients_are_the_originals(case: Case) -> None:

@@ -176,3 +176,21 @@ def test_what_cannot_be_trained(world: Path, tmp_path: Path, capsys, keys: dict,
     assert train(narrated_yaml(world, tmp_path, **keys)) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.glob("runs/*.pt"))
+
+
+def test_candidate_texts(world: Path, tmp_path: Path) -> None:
+    """MIL-NCE: one short clip and four captions of each video."""
+    plain = {
+        "dataset__meta_processor": "ShardedHow2MetaProcessor",
+        "dataset__video_processor": "ShardedVideoProcessor",
+        "dataset__text_processor": "ShardedTextProcessor",
+        "dataset__aligner": "How2MILNCEAligner",
+        "dataset__num_video_per_batch": None,
+        "dataset__clip_per_video": None,
+        "task": "MILNCETask",
+        "loss__loss_cls": "MILNCELoss",
+        "fairseq__dataset__batch_size": 5,
+    }
+    lines = run(world, tmp_path, **plain)
+    assert len(lines) == 4 and all(line["mil_nce"] == line["loss"] > 0 for line in lines)
+    assert lines[0]["pairs"] == 20
