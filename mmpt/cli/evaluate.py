@@ -21,6 +21,7 @@ EXAMPLES = """examples:
 Writes card.json, card.md and predictions.jsonl below eval.save_path. Give the
 same command again after any stop: what is answered is not asked again.
 """
+SPLIT = "papers' split"  # what a card says of another one
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -182,6 +183,8 @@ def _show(card: "Card", protocol: str) -> None:
     )
     if told["missing"]:
         out.print("With videos missing, the numbers cannot be compared with those of the whole data set.")
+    if SPLIT in told:
+        out.print(f"The papers' split: {told[SPLIT]}.")
 
 
 def _show_sweep(cards: "dict[Path, Card]", protocol: str) -> None:

@@ -5,8 +5,9 @@ Shapes: T seconds, K steps.
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,12 +15,16 @@ import torch
 from mmpt.datasets.mmdataset import MMDataset
 from mmpt.evaluators.base import PROTOCOLS, Measure, Metric, Protocol
 from mmpt.evaluators.encoding import seconds_by_length
-from mmpt.evaluators.predicting import Item, Predictor, Row
+from mmpt.evaluators.predicting import Item, Predictor, Row, require_finite
 from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.models.heads import LocalisationModel
+from mmpt.processors.base import feature_path
 from mmpt.processors.ds import cut_windows
+from mmpt.utils.featurefile import read_head
 from mmpt.utils.registry import register
 from mmpt.video.windows import merge
+
+TOLD = 20  # videos that are too short, in a message
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,14 +234,21 @@ class CrossTaskPredictor(Predictor):
             dataset: of `CrossTaskMetaProcessor`.
 
         Raises:
-            ValueError: the model does not score steps.
+            ValueError: the model does not score steps, or videos are shorter than their steps, one second each.
         """
         if not isinstance(model, LocalisationModel):
             raise ValueError(
                 f"{type(model).__name__} does not score seconds against steps; set model.model_cls to "
                 "MMFusionSeparateActionLocalization (VideoCLIP) or MMFusionActionLocalization (VLM)"
             )
-        self._config = dataset.aligner.config
+        if short := list(_too_short(dataset)):
+            more = f"\n  and {len(short) - TOLD:,} more" if len(short) > TOLD else ""
+            raise ValueError(
+                f"{len(short):,} videos have fewer seconds of features than steps, and a step takes one; extract them "
+                "again if the features are cut off, or take their lines out of dataset.train_csv_path (which draws "
+                "another split):\n  " + "\n  ".join(short[:TOLD]) + more
+            )
+        self._config, self._meta = dataset.aligner.config, dataset.meta
         self._steps: dict[str, np.ndarray] = {}
 
     def answer(self, model: MMPTPreTrainedModel, items: Sequence[Item]) -> list[Row]:
@@ -258,6 +270,7 @@ class CrossTaskPredictor(Predictor):
             count, length = len(item["vfeats"]), int(item["video_len"])
             own = slice(start, start + count)
             logits = seconds[own][real[own]] @ self._step_vectors(model, item).T
+            require_finite([item["video_id"]], [logits])
             bounds = cut_windows(self._config, length, item["video_id"])
             true = merge(_by_window(np.asarray(item["targets"]), bounds), bounds, length) > 0.5
             found = {protocol: merge_and_align(logits, bounds, length, protocol) for protocol in PROTOCOLS}
@@ -284,6 +297,23 @@ class CrossTaskPredictor(Predictor):
             The videos.
         """
         return [StepVideo(row["task"], row["id"], row[protocol], row["true"]) for row in rows]
+
+    def notes(self, rows: Sequence[Row]) -> Mapping[str, str]:
+        """Say where the split is another than that of all videos; see `Predictor.notes`."""
+        if (moved := getattr(self._meta, "moved", None)) is None:
+            return {}
+        return {
+            "papers' split": "no: it is drawn over the videos that are there, and some are missing. "
+            f"{len(moved):,} of the {len(rows):,} tested videos are for training when all are there"
+        }
+
+
+def _too_short(dataset: MMDataset) -> Iterator[str]:
+    items: dict[Any, None] = dict.fromkeys(dataset.meta[index][0] for index in range(len(dataset)))
+    for item in items:
+        seconds = read_head(feature_path(dataset.video.folder, item.video))[0][0]
+        if seconds < item.n_steps:
+            yield f"{item.video}: {seconds} seconds, {item.n_steps} steps (task {item.task})"
 
 
 def _by_window(values: np.ndarray, windows: Sequence[tuple[int, int]]) -> list[np.ndarray]:

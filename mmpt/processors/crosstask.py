@@ -35,6 +35,17 @@ class Item(NamedTuple):
 
 
 @dataclass(frozen=True)
+class CrossTaskListing(Listing):
+    """What the release folder lists.
+
+    Attributes:
+        whole: (task, video) of those to train on and those to test, if no video were missing.
+    """
+
+    whole: tuple[Sequence[tuple[str, str]], Sequence[tuple[str, str]]] = ((), ())
+
+
+@dataclass(frozen=True)
 class CrossTaskOptions:
     """Keys of CrossTask, files of its release folder.
 
@@ -70,7 +81,19 @@ class CrossTaskMetaProcessor(MetaProcessor):
 
     Options = CrossTaskOptions
 
-    def read(self) -> Listing:
+    @property
+    def moved(self) -> tuple[str, ...] | None:
+        """The tested videos that are for training when none is missing; None where the papers' are tested."""
+        listing = self.listing
+        assert isinstance(listing, CrossTaskListing)
+        tested = [(item.task, item.video) for item, _ in listing.items]
+        training, testing = listing.whole
+        if self.config.split == "train" or tested == testing:
+            return None
+        others = frozenset(training)
+        return tuple(video for task, video in tested if (task, video) in others)
+
+    def read(self) -> CrossTaskListing:
         """Read the release folder; see `MetaProcessor.read`."""
         options: CrossTaskOptions = self.options
         source = existing(options.train_csv_path, "dataset.train_csv_path")
@@ -80,7 +103,7 @@ class CrossTaskMetaProcessor(MetaProcessor):
         steps = primary | read_tasks(existing(options.related_path, "dataset.related_path"))
         faults += more + _strangers(listed, steps, source) + _repeated(listed, source)
         left = frozenset(held_out)
-        usable = (pair for pair in listed if pair[0] in steps and pair not in left)
+        usable = [pair for pair in listed if pair[0] in steps and pair not in left]
         pairs, missing = self.keep_available(usable, lambda pair: pair[1])
         annotations = existing(options.annotation_path, "dataset.annotation_path")
         annotated = _names(annotations)
@@ -91,7 +114,9 @@ class CrossTaskMetaProcessor(MetaProcessor):
             if f"{task}_{video}" not in annotated
         ]
         pairs = [(task, video) for task, video in pairs if f"{task}_{video}" in annotated]
-        training, testing = split(pairs, frozenset(primary), options.n_train)
+        tested = frozenset(primary)
+        training, testing = split(pairs, tested, options.n_train)
+        whole = split([pair for pair in usable if "_".join(pair) in annotated], tested, options.n_train)
         chosen = training if self.config.split == "train" else testing
         if not chosen and pairs and self.config.split != "train":
             faults.append(
@@ -101,7 +126,7 @@ class CrossTaskMetaProcessor(MetaProcessor):
         items = [Item(task, video, steps[task], len(steps[task])) for task, video in chosen]
         for item in dict.fromkeys(items):
             faults += read_annotation(annotations, item.task, item.video, item.n_steps)[1]
-        return Listing([(item, item) for item in items], str(source), missing, tuple(faults))
+        return CrossTaskListing([(item, item) for item in items], str(source), missing, tuple(faults), whole)
 
 
 def split(

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mmpt.cli.main import main
@@ -169,13 +170,50 @@ def test_long_names_of_measures_stay_whole(world: Path, capsys: pytest.CaptureFi
     assert "foreground_acc" in shown and all(len(line) <= 80 for line in shown.splitlines())
 
 
-def test_steps_can_be_read(world: Path, golden_dir: Path) -> None:
+def steps_world(golden_dir: Path) -> tuple[str, Path]:
+    """A configuration of CrossTask's, whose features can be changed, and the folder of its run."""
     Path("tiny-bert").symlink_to(golden_dir / "common" / "tiny-bert")
-    Path("data").symlink_to(golden_dir / "14_eval" / "data")
+    shutil.copytree(golden_dir / "14_eval" / "data", "data")
     folder = Path("runs/test_crosstask")
     folder.mkdir(parents=True)
     shutil.copy(golden_dir / "01_checkpoints" / "joint.pt", folder / "checkpoint_best.pt")
-    assert main(["evaluate", str(golden_dir / "14_eval/configs/test_crosstask.yaml")]) == 0
+    return str(golden_dir / "14_eval/configs/test_crosstask.yaml"), folder
+
+
+def test_steps_of_another_split_than_the_papers(
+    world: Path, golden_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    yaml, folder = steps_world(golden_dir)
+    assert main(["evaluate", yaml]) == 0
+    assert "papers' split" not in read_card(folder / "eval").protocol
+    tested = read_card(folder / "eval").examples
+    Path("data/feat", f"{tested[0]}.npy").unlink()
+    capsys.readouterr()
+    assert main(["evaluate", yaml]) == 0
+    card = read_card(folder / "eval")
+    moved = sum(name not in tested for name in card.examples)
+    assert f" {moved} of the {len(card.examples)} tested videos are for training" in card.protocol["papers' split"]
+    assert "The papers' split: no: it is drawn over" in capsys.readouterr().out
+
+
+def test_videos_shorter_than_their_steps_are_all_told_before_anything_runs(
+    world: Path, golden_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    yaml, folder = steps_world(golden_dir)
+    for name in ("p03", "p06"):
+        path = Path("data/feat", f"{name}.npy")
+        np.save(path, np.load(path)[:2])
+    for words in ((), ("--check",)):
+        assert main(["evaluate", yaml, *words]) == 2
+        told = " ".join(capsys.readouterr().err.split())
+        assert "2 videos have fewer seconds of features than steps" in told
+        assert "p03: 2 seconds, 3 steps (task 91)" in told and "p06: 2 seconds" in told
+    assert not list(folder.rglob("predictions"))
+
+
+def test_steps_can_be_read(world: Path, golden_dir: Path) -> None:
+    yaml, folder = steps_world(golden_dir)
+    assert main(["evaluate", yaml]) == 0
     rows = [json.loads(line) for line in (folder / "eval/predictions.jsonl").read_text().splitlines()]
     assert [row["paper"] for row in rows if row["id"] == "p03"] == [[[1], [15], [17]]]
 

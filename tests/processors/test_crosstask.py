@@ -44,6 +44,20 @@ def listed(keys: dict[str, Any], part: str) -> list[tuple[str, str]]:
     return [(item.task, item.video) for item, _ in CrossTaskMetaProcessor(config(split=part, **keys)).listing.items]
 
 
+def test_with_a_video_missing_it_is_told_who_would_be_trained_on(release: dict[str, Any], tmp_path: Path) -> None:
+    assert CrossTaskMetaProcessor(config(split="test", **release)).moved is None
+    training = listed(release, "train")
+    (tmp_path / "feat" / "v120.npy").unlink()
+    meta = CrossTaskMetaProcessor(config(split="test", **release))
+    tested = [(item.task, item.video) for item, _ in meta.listing.items]
+    assert meta.moved == tuple(video for task, video in tested if (task, video) in training)
+    assert meta.moved and len(meta.moved) < len(tested) and meta.missing == ("v120",)
+    (tmp_path / "feat" / "v120.npy").symlink_to(tmp_path / "feat" / "v110.npy")
+    (tmp_path / "feat" / "v211.npy").unlink()  # of a task that is for training only
+    assert CrossTaskMetaProcessor(config(split="test", **release)).moved is None
+    assert CrossTaskMetaProcessor(config(split="train", **release)).moved is None
+
+
 def test_parts_share_no_video_and_lose_none(release: dict[str, Any]) -> None:
     train, test = listed(release, "train"), listed(release, "test")
     assert listed(release, "valid") == test
