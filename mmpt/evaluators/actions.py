@@ -9,8 +9,8 @@ import torch
 
 from mmpt.datasets.mmdataset import MMDataset
 from mmpt.evaluators.base import Measure, Metric, Protocol
-from mmpt.evaluators.encoding import Towers
-from mmpt.evaluators.predicting import INDEX, Item, Predictor, Row, stack
+from mmpt.evaluators.encoding import Towers, distinct
+from mmpt.evaluators.predicting import INDEX, Item, Predictor, Row, require_finite, stack
 from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.utils.registry import register
 
@@ -125,7 +125,8 @@ class ActionRecognitionPredictor(Predictor):
             dataset: of `HMDB51MetaProcessor`, or of one that gives the same.
 
         Raises:
-            ValueError: the model mixes video and text, or the data set has no actions.
+            ValueError: the model mixes video and text, the data set has no actions, or what the model makes of them is
+                no number.
         """
         meta: Any = dataset.meta
         needed = ("labels", "marks", "numbers", "meta_text_labels")
@@ -139,7 +140,10 @@ class ActionRecognitionPredictor(Predictor):
         self._places = {label: place for place, label in enumerate(meta.labels)}
         laid_out = meta.meta_text_labels()
         with torch.inference_mode():
-            self._actions = self._towers.texts(laid_out["caps"], laid_out["cmasks"])  # (C, D)
+            vectors = self._towers.texts(laid_out["caps"], laid_out["cmasks"])  # (C, D)
+        require_finite([f"the action {label!r}" for label in meta.labels], vectors)
+        first, self._same = distinct(vectors)
+        self._actions = vectors[first]
 
     def answer(self, model: MMPTPreTrainedModel, items: Sequence[Item]) -> list[Row]:
         """Score actions.
@@ -153,7 +157,7 @@ class ActionRecognitionPredictor(Predictor):
             `numbers` of the splits; `scores`, float (C,).
         """
         caps, cmasks, vfeats, vmasks = stack(items, "caps", "cmasks", "vfeats", "vmasks")
-        scores = self._towers.videos(vfeats, vmasks, caps, cmasks) @ self._actions.T  # (B, C)
+        scores = (self._towers.videos(vfeats, vmasks, caps, cmasks) @ self._actions.T)[:, self._same]  # (B, C)
         rows: list[Row] = []
         for item, own in zip(items, scores, strict=True):
             video, action = self._meta[item[INDEX]]

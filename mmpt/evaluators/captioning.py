@@ -13,7 +13,7 @@ from mmpt.evaluators.base import Measure, Metric, Protocol
 from mmpt.evaluators.caption_scores import NGRAMS, Words, bleu_counts, cider, rouge_l
 from mmpt.evaluators.caption_words import words
 from mmpt.evaluators.meteor import meteor_counts, why_absent
-from mmpt.evaluators.predicting import Item, Predictor, Row, stack
+from mmpt.evaluators.predicting import Item, Predictor, Row, require_finite, stack
 from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.models.captioning import MMFusionNLG, read_decoding
 from mmpt.processors.ds import DSNLGAligner
@@ -150,6 +150,7 @@ class NLGPredictor(Predictor):
         assert isinstance(model, MMFusionNLG), "prepare has looked"
         vfeats, vmasks = stack(items, "vfeats", "vmasks", device=model.device)
         found = model.captions(vfeats.to(model.dtype), vmasks, self.decoding)
+        require_finite((item["video_id"] for item in items), (np.array(best.score) for (best,) in found))
         texts = self.tokenizer.batch_decode([best.tokens for (best,) in found], skip_special_tokens=True)
         return [
             {**_named(item["video_id"]), "caption": text, "reference": item["ref"]}

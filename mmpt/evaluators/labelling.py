@@ -12,7 +12,7 @@ import torch
 from mmpt.datasets.mmdataset import MMDataset
 from mmpt.evaluators.base import Protocol
 from mmpt.evaluators.encoding import Towers, seconds_by_length
-from mmpt.evaluators.predicting import Item, Predictor, Row
+from mmpt.evaluators.predicting import Item, Predictor, Row, require_finite
 from mmpt.evaluators.segmentation import BACKGROUND, LabelledVideo, best_threshold, largest_similarity, reject
 from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.models.heads import SegmentationModel
@@ -79,6 +79,7 @@ class WindowPredictor(Predictor):
         result, start = [], 0
         for item in items:
             count, length = len(item["vfeats"]), int(item["video_len"])
+            require_finite([item["video_id"]], [scores[start : start + count]])
             bounds = cut_windows(self._config, length, item["video_id"])
             result.append(merge(scores[start : start + count], bounds, length))
             start += count
@@ -169,7 +170,8 @@ class COINZSPredictor(WindowPredictor):
             dataset: of `COINActionSegmentationMetaProcessor`.
 
         Raises:
-            ValueError: the model mixes video and text, or the data set has no labels in words.
+            ValueError: the model mixes video and text, the data set has no labels in words, or what the model makes of
+                them is no number.
         """
         super().prepare(model, dataset)
         meta: Any = dataset.meta
@@ -181,6 +183,7 @@ class COINZSPredictor(WindowPredictor):
         labels = meta.meta_text_labels()
         with torch.inference_mode():
             vectors = Towers(model).texts(labels["caps"], labels["cmasks"])  # (C, D)
+        require_finite([f"the label {text!r}" for text in meta.text_labels], vectors)
         self._labels = torch.from_numpy(vectors).to(model.device)
         self._texts = tuple(meta.text_labels)
         first = {text: label for label, text in reversed(list(enumerate(self._texts, 1)))}

@@ -17,7 +17,7 @@ import torch
 from mmpt.datasets.mmdataset import MMDataset
 from mmpt.evaluators.base import PROTOCOLS, Measure, Metric, Protocol
 from mmpt.evaluators.encoding import Once, Towers
-from mmpt.evaluators.predicting import INDEX, Item, Predictor, Row, stack
+from mmpt.evaluators.predicting import INDEX, Item, Predictor, Row, require_finite, stack
 from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.utils.registry import register
 
@@ -210,6 +210,8 @@ class DiDeMoPredictor(Predictor):
         caps, cmasks, vfeats, vmasks = stack(items, "caps", "cmasks", "vfeats", "vmasks")
         seconds = self._seconds(vmasks, (vfeats, vmasks, caps[:, :2], cmasks[:, :2]), model.device)  # (V, D) each
         texts = self._towers.texts(caps, cmasks)  # (B, D)
+        for values in (seconds, texts):
+            require_finite((item["video_id"] for item in items), values)
         real = vmasks.numpy()
         return [
             {

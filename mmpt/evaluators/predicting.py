@@ -3,7 +3,7 @@
 import json
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,10 @@ class Predictor(ABC):
             items: as the data set gives them, with their `index`.
 
         Returns:
-            A row for each, of numpy arrays and plain values.
+            A row for each, of numpy arrays and plain values; arrays of floats hold no NaN and nothing infinite.
+
+        Raises:
+            ValueError: the model says what is no number, and the rows would not show it; see `require_finite`.
         """
 
     @abstractmethod
@@ -119,7 +122,7 @@ def predict(
         A row for each item.
 
     Raises:
-        ValueError: model and data set do not belong together, or an item cannot be read.
+        ValueError: model and data set do not belong together, an item cannot be read, or an answer is no number.
     """
     model.eval()
     rows: list[Row] = []
@@ -135,6 +138,24 @@ def predict(
         if on_progress is not None:
             on_progress(len(rows))
     return rows
+
+
+def require_finite(names: Iterable[object], values: Iterable[np.ndarray]) -> None:
+    """Refuse what is no number: NaN is not above and not below anything, so that it is ranked first, last or anywhere.
+
+    Args:
+        names: what each array was said of.
+        values: float, of any shape.
+
+    Raises:
+        ValueError: one holds NaN, or something infinite.
+    """
+    for name, value in zip(names, values, strict=True):
+        if not np.isfinite(value).all():
+            raise ValueError(
+                f"the model's answers for {name} are not finite (NaN or infinite); either the training has diverged, "
+                "and an earlier checkpoint is needed, or the weights or this item's features are damaged"
+            )
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
@@ -184,4 +205,7 @@ def _ask(model: MMPTPreTrainedModel, dataset: MMDataset, predictor: Predictor, i
     items = dataset.__getitems__(list(indices))
     rows = predictor.answer(model, [{**item, INDEX: index} for item, index in zip(items, indices, strict=True)])
     assert len(rows) == len(indices), "a predictor answers for every item"
+    for row, index in zip(rows, indices, strict=True):
+        floats = [value for value in row.values() if isinstance(value, np.ndarray) and value.dtype.kind == "f"]
+        require_finite([row.get("id", f"item {index}")] * len(floats), floats)
     return rows

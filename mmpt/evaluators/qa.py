@@ -21,27 +21,36 @@ class ChoiceAnswers:
         chosen: int (N,), from 0 on.
         right: int (N,).
         choices: how many sentences there are to choose from.
+        scores: float (N, choices), of the sentences; None where only the choice is known.
     """
 
     chosen: np.ndarray
     right: np.ndarray
     choices: int = 5
+    scores: np.ndarray | None = None
 
 
 @register("metric")
 class QAMetric(Metric):
-    """The part of right choices."""
+    """The part of right choices.
+
+    Among equally good sentences the fixed protocol takes the mean over all choices of one of them, so that a model that
+    says the same of every sentence is at chance. The original takes the first.
+    """
 
     def compute(self, answers: ChoiceAnswers, protocol: Protocol = "fixed") -> dict[str, Measure]:
         """Compute the measure.
 
         Args:
             answers: the choices.
-            protocol: both are the same here.
+            protocol: how ties count.
 
         Returns:
             `acc`.
         """
+        if protocol == "fixed" and answers.scores is not None:
+            best = answers.scores == answers.scores.max(axis=1, keepdims=True)
+            return {"acc": Measure.of(best[np.arange(len(best)), answers.right] / best.sum(axis=1))}
         return {"acc": Measure.of(np.asarray(answers.chosen) == np.asarray(answers.right))}
 
     def baselines(self, answers: ChoiceAnswers) -> dict[str, dict[str, float]]:
@@ -60,17 +69,17 @@ class QAMetric(Metric):
         }
 
 
-def choose(videos: np.ndarray, sentences: np.ndarray) -> np.ndarray:
-    """Choose a sentence for each video.
+def rate(videos: np.ndarray, sentences: np.ndarray) -> np.ndarray:
+    """Compare each video with its sentences.
 
     Args:
         videos: float (N, D).
         sentences: float (N, choices, D).
 
     Returns:
-        int (N,), the sentence with the largest dot product; the first of equal ones.
+        float (N, choices), dot products; equal sentences have equal ones, as each is computed on its own.
     """
-    return np.einsum("nd,ncd->nc", videos, sentences).argmax(axis=1)
+    return np.einsum("nd,ncd->nc", videos, sentences)
 
 
 @register("predictor")
@@ -100,7 +109,7 @@ class QAPredictor(Predictor):
             items: of `MSRVTTQAAligner`.
 
         Returns:
-            For each: `id`, `chosen`, `right` and `choices`.
+            For each: `id`, `chosen`, the first of equally good ones, `right` and `choices`; `scores`, float (choices,).
         """
         caps, cmasks, vfeats, vmasks = stack(items, "caps", "cmasks", "vfeats", "vmasks")
         choices = caps.shape[1]  # (B, choices, T)
@@ -108,8 +117,14 @@ class QAPredictor(Predictor):
         sentences = self._towers.texts(caps.flatten(0, 1), cmasks.flatten(0, 1))  # (B * choices, D)
         sentences = sentences.reshape(len(items), choices, -1)
         return [
-            {"id": str(item["video_id"]), "chosen": int(chosen), "right": int(item["answers"]), "choices": choices}
-            for item, chosen in zip(items, choose(videos, sentences), strict=True)
+            {
+                "id": str(item["video_id"]),
+                "chosen": int(scores.argmax()),
+                "right": int(item["answers"]),
+                "choices": choices,
+                "scores": scores,
+            }
+            for item, scores in zip(items, rate(videos, sentences), strict=True)
         ]
 
     def gather(self, rows: Sequence[Row], protocol: Protocol) -> ChoiceAnswers:
@@ -122,5 +137,5 @@ class QAPredictor(Predictor):
         Returns:
             The choices.
         """
-        chosen, right = (np.array([row[key] for row in rows]) for key in ("chosen", "right"))
-        return ChoiceAnswers(chosen, right, rows[0]["choices"])
+        chosen, right, scores = (np.array([row[key] for row in rows]) for key in ("chosen", "right", "scores"))
+        return ChoiceAnswers(chosen, right, rows[0]["choices"], scores)

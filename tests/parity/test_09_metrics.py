@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 
 from mmpt.evaluators.actions import ActionAnswers, ActionRecognitionMetric
 from mmpt.evaluators.moments import MOMENTS, DiDeMoMetric, MomentAnswers, rank_moments
-from mmpt.evaluators.qa import ChoiceAnswers, QAMetric, choose
+from mmpt.evaluators.qa import ChoiceAnswers, QAMetric, rate
 from mmpt.evaluators.retrieval import RetrievalMetric, ScoredAnswers
 from mmpt.evaluators.segmentation import (
     COINActionSegmentationMetric,
@@ -164,7 +164,7 @@ def _didemo_predictor(case: Case) -> None:
 def _qa_predictor(case: Case) -> None:
     videos = case.tensor("in/pooled_video")
     sentences = case.tensor("in/pooled_text").reshape(len(videos), 5, -1)
-    assert np.array_equal(choose(videos, sentences), case.tensor("out/answers"))
+    assert np.array_equal(rate(videos, sentences).argmax(axis=1), case.tensor("out/answers"))
 
 
 CHECKS = {
