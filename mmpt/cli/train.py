@@ -84,7 +84,7 @@ def _run(args: argparse.Namespace, processes: "Processes") -> int:
             "above. The same command goes on from the last checkpoint\n"
         )
         return ERROR
-    if code or not stop.asked or session.trainer.finished:
+    if code or not session.trainer.stopped or session.trainer.finished:
         return code
     if processes.first:
         sys.stderr.write("mmpt: stopped; what is done is kept, and the same command goes on from there\n")

@@ -64,6 +64,7 @@ class Trainer:
         self.optim, self.loader, self.keeper, self.observer = optim, loader, keeper, observer
         self.progress = Progress()
         self._names: tuple[str, ...] = ()  # of the losses
+        self.stopped = False  # whether any process was asked to stop; all know it after the same update
         self.wrapped = processes.prepare(model)
         self.optimizer = make_optimizer(model, optim)
         self.average = None if optim.ema_decay is None else MovingAverage(model, optim.ema_decay)
@@ -102,7 +103,7 @@ class Trainer:
         """
         if self.optim.compile:  # only now: what has run while its operations were counted is never compiled
             self.model.compile()
-        while not (self.finished or stop.asked):
+        while not (self.finished or self.stopped):
             self._epoch(stop)
 
     @property
@@ -142,8 +143,8 @@ class Trainer:
                 whole = group is groups[-1]
                 if whole or self.finished:
                     return self._edge(whole=whole)
-                self._within_epoch(stop)
-                if stop.asked:
+                self._within_epoch()
+                if self.stopped:
                     return None
 
     def _plan(self) -> None:
@@ -199,7 +200,7 @@ class Trainer:
         if not math.isfinite(sum(means)) or not (self.optim.fp16 or math.isfinite(norm)):
             refuse(self.processes, self.keeper.folder, seen, progress=progress, norm=norm)
         self._step(group)
-        stop.asked = stop.asked or stopping > 0
+        self.stopped = stopping > 0
         line = {"loss": sum(means), **dict(zip(sums, means, strict=True)), "grad_norm": norm}
         progress.sums = {name: progress.sums.get(name, 0.0) + line[name] for name in ("loss", *sums)}
         progress.counted += 1
@@ -250,12 +251,12 @@ class Trainer:
         progress.updates += 1
         progress.batch += len(group)
 
-    def _within_epoch(self, stop: Stop) -> None:
+    def _within_epoch(self) -> None:
         """Validate and keep what is done, where that is due before the epoch's end."""
         updates, loader = self.progress.updates, self.loader
         due = loader.validate_interval_updates and updates % loader.validate_interval_updates == 0
         measure = self._validate() if due else None
-        if due or stop.asked or self.keeper.due(updates):
+        if due or self.stopped or self.keeper.due(updates):
             self._keep(whole=False, measure=measure)
 
     def _edge(self, *, whole: bool) -> None:

@@ -3,13 +3,13 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
 from mmpt.config.training import LoggingConfig
 from mmpt.training.events import EventFile
 from mmpt.utils.files import atomic_path
-from mmpt.utils.optional import require
 
 FILE = "metrics.jsonl"
 
@@ -113,7 +113,12 @@ class _Project:
     """Weights & Biases, or trackio, which takes the same words."""
 
     def __init__(self, module: str, project: str, name: str, told: Mapping[str, Any]) -> None:
-        self._library: Any = require(module, extra=module)
+        try:
+            self._library: Any = import_module(module)
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                f"the file names a project of {module}, which is not installed; get it with: pip install {module}"
+            ) from error
         self._library.init(project=project, name=name, config=dict(told))
 
     def log(self, values: Mapping[str, float], step: int) -> None:

@@ -122,6 +122,8 @@ def prepare(run: RunConfig, processes: Processes, options: Options, observe: Cal
     )
     if state is not None:
         trainer.restore(state)
+    elif processes.first:
+        forget(folder)
     return Session(run, trainer, told, tuple(notes))
 
 

@@ -11,8 +11,8 @@ class Stop:
     """Notes that a signal asks to stop, within a block. A second one ends the process at once.
 
     Attributes:
-        asked: whether one did, here or in another process.
-        number: the signal that came here.
+        asked: whether one did.
+        number: which.
     """
 
     def __init__(self) -> None:

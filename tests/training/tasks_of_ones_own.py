@@ -32,6 +32,18 @@ class Killed(VideoRetriTask):
         return super().training_step(model, batch)
 
 
+class AskedToStop(VideoRetriTask):
+    """The second process is asked to stop, in its fourth step."""
+
+    steps = 0
+
+    def training_step(self, model: nn.Module, batch: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        self.steps += model.training
+        if os.environ["RANK"] == "1" and self.steps == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().training_step(model, batch)
+
+
 class FullDisk(VideoRetriTask):
     """No file may grow any more, once there is the first checkpoint."""
 

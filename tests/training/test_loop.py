@@ -1,5 +1,6 @@
 """The loop in one process: what must make no difference, and what must."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -194,3 +195,11 @@ def test_candidate_texts(world: Path, tmp_path: Path) -> None:
     lines = run(world, tmp_path, **plain)
     assert len(lines) == 4 and all(line["mil_nce"] == line["loss"] > 0 for line in lines)
     assert lines[0]["pairs"] == 20
+
+
+def test_a_tracker_that_is_not_installed_is_told_before_anything_runs(world: Path, tmp_path: Path, capsys) -> None:
+    if find_spec("wandb"):
+        pytest.skip("wandb is installed here")
+    assert train(narrated_yaml(world, tmp_path, fairseq__common__wandb_project="mine")) == 2
+    assert "not installed; get it with: pip install wandb" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()

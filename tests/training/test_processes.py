@@ -112,3 +112,14 @@ def test_a_loss_that_is_no_number_stops_both(even_world: Path, tmp_path: Path) -
     assert told.read_text().count("mmpt: error: the loss of batch ") == 1
     assert list((tmp_path / "runs").glob("nonfinite_epoch1_batch*.safetensors"))
     assert not list((tmp_path / "runs").glob("*.pt"))
+
+
+def test_one_process_that_is_asked_to_stop_stops_both(even_world: Path, tmp_path: Path) -> None:
+    """Both keep what is done after the same update, whichever the signal reaches first."""
+    told = tmp_path / "told"
+    path = narrated_yaml(even_world, tmp_path, task=f"{OWN}:AskedToStop", fairseq__optimization__max_epoch=9)
+    assert train_two(path, told) == [128 + signal.SIGTERM] * 2, told.read_text()
+    assert told.read_text().count("mmpt: stopped; what is done is kept") == 1
+    done = len(curve(tmp_path))
+    assert 4 <= done < 27
+    assert train_two(narrated_yaml(even_world, tmp_path, task=f"{OWN}:AskedToStop"), told, "--accept-changes") == [0, 0]
