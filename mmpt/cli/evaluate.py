@@ -90,7 +90,7 @@ def _check(args: argparse.Namespace) -> int:
 
 def _sweep(config: "RunConfig", paths: list[Path], folder: Path, device: str, pictures: "Pictures | None") -> int:
     """Evaluate checkpoint after checkpoint; one that cannot be read does not stop the others."""
-    from mmpt.cli.console import err
+    from mmpt.cli.console import err, out
     from mmpt.utils.content import remembered_hash
 
     cards: dict[Path, Card] = {}
@@ -98,21 +98,30 @@ def _sweep(config: "RunConfig", paths: list[Path], folder: Path, device: str, pi
     failed: list[Exception] = []
     for path in paths:
         try:
-            first = same.setdefault(remembered_hash(path), path)
-            place = folder / path.stem
-            cards[path] = cards[first] if first in cards else _evaluate(config, path, place, device, pictures)
+            answers = folder / same.setdefault(remembered_hash(path), path).stem
+            cards[path] = _evaluate(config, path, folder / path.stem, device, pictures, answers=answers)
         except (ValueError, OSError) as error:
             failed.append(error)
             err.print(f"{path} could not be evaluated: {error}", soft_wrap=True)
     if not cards:
         raise failed[0]
     _show_sweep(cards, config.task.protocol)
+    stems = [path.stem for path in cards]
+    out.print(f"written: {folder}/{stems[0]}/card.json, card.md, predictions.jsonl", soft_wrap=True, end="")
+    out.print(f"; the same in {', '.join(stems[1:])}" if stems[1:] else "", soft_wrap=True)
     return 1 if failed else 0
 
 
 def _evaluate(
-    config: "RunConfig", checkpoint: Path | None, folder: Path, device: str, pictures: "Pictures | None"
+    config: "RunConfig",
+    checkpoint: Path | None,
+    folder: Path,
+    device: str,
+    pictures: "Pictures | None",
+    *,
+    answers: Path | None = None,
 ) -> "Card":
+    """Write card, answers and pictures into a folder; what was said is kept below `answers`, by default there too."""
     from mmpt.cli.console import quiet_transformers
     from mmpt.cli.evaluation_plots import draw
     from mmpt.cli.progress import count_bar
@@ -122,7 +131,7 @@ def _evaluate(
     with quiet_transformers():
         evaluation = prepare(config, checkpoint=checkpoint, device=device)
     with count_bar(f"asking {evaluation.checkpoint.name}", len(evaluation.dataset)) as advance:
-        card, rows = evaluate(evaluation, folder=folder, on_progress=lambda done, _: advance(done))
+        card, rows = evaluate(evaluation, folder=answers or folder, on_progress=lambda done, _: advance(done))
     write_card(card, folder)
     _write_answers(folder / "predictions.jsonl", rows, card)
     if pictures is not None:
@@ -203,9 +212,11 @@ def _show_sweep(cards: "dict[Path, Card]", protocol: str) -> None:
         interval = f"{number(result['low'])}\N{EN DASH}{number(result['high'])}"
         table.add_row(path.name, number(result["value"]), interval)
     sign = 1 if next(iter(told.values()))["higher_is_better"] else -1
-    best = max(told, key=lambda path: sign * (told[path]["value"] or 0))
+    scores = {p: float("-inf") if told[p]["value"] is None else sign * told[p]["value"] for p in told}
+    best = [path.name for path, score in scores.items() if score == max(scores.values())]
+    named = best[0] if len(best) == 1 else f"{len(best)} are equally good, {', '.join(best)}"
     out.print(table)
     out.print(
-        f"best: {best.name}. It was chosen on the very data that it is measured on, so its value is optimistic: choose "
-        "on validation data, and report that checkpoint's value here.",
+        f"best: {named}. Chosen on the very data that it is measured on, such a value is optimistic: choose on "
+        "validation data, and report that checkpoint's value here.",
     )

@@ -243,8 +243,23 @@ def test_every_checkpoint_of_a_run(world: Path, capsys: pytest.CaptureFixture[st
     }
     best = max(values, key=lambda number: values[number])
     flowing = " ".join(shown.split())
-    assert f"best: checkpoint{best}.pt. It was chosen on the very data" in flowing and "optimistic" in flowing
-    assert not (OUT / "vtt_zs/eval/checkpoint_last").exists()  # the weights of checkpoint2.pt, asked once
+    assert "Chosen on the very data" in flowing and "optimistic" in flowing
+    same = " are equally good, checkpoint2.pt, checkpoint_last.pt."
+    assert f"best: 2{same}" in flowing if best == 2 else f"best: checkpoint{best}.pt." in flowing
+    assert "eval/checkpoint1/card.json, card.md, predictions.jsonl; the same in checkpoint2, checkpoint3" in flowing
+    first, again = (OUT / "vtt_zs/eval" / name for name in ("checkpoint2", "checkpoint_last"))
+    assert not (again / "predictions").exists()  # the weights of checkpoint2.pt, asked once
+    assert (again / "predictions.jsonl").read_bytes() == (first / "predictions.jsonl").read_bytes()
+    assert read_card(again).results == read_card(first).results and (again / "card.md").is_file()
+    assert read_card(again).protocol["checkpoint"].endswith("checkpoint_last.pt")
+
+
+def test_checkpoints_that_are_equally_good_are_all_named(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    worlds.make_msrvtt()
+    shutil.copy(OUT / "checkpoint_best.pt", OUT / "checkpoint_last.pt")
+    assert main(["evaluate", RETRIEVAL, "--all-checkpoints"]) == 0
+    flowing = " ".join(capsys.readouterr().out.split())
+    assert "best: 2 are equally good, checkpoint_best.pt, checkpoint_last.pt." in flowing
 
 
 def test_a_broken_checkpoint_does_not_stop_the_others(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
