@@ -210,7 +210,7 @@ def _of_retrieval(answers: "RetrievalAnswers") -> Named:
 
     better, tied = answers.places
     ranks = better + (tied + 1) / 2
-    yield "ranks", draw_ranks(ranks, len(answers.videos), "Rank of the right video", chance=True)
+    yield "ranks", draw_ranks(ranks, len(answers.videos), "Rank of the right video", chance=True, tied=tied)
     own = np.arange(len(answers)) if answers.own is None else answers.own
     yield "similarity", draw_similarity(answers.texts, answers.videos[own], answers.ids)
 
@@ -224,7 +224,8 @@ def _of_choices(answers: "ChoiceAnswers") -> Named:
 def _of_actions(answers: "ActionAnswers", meta: Any) -> Named:
     from mmpt.cli.plots_ranking import draw_confusion
 
-    yield "confusion", draw_confusion(answers.scores.argmax(axis=1), answers.right, list(meta.labels))
+    which = f"of {len(answers.splits)} splits" if len(answers.splits) > 1 else ""
+    yield "confusion", draw_confusion(answers.scores.argmax(axis=1), answers.right, list(meta.labels), which)
 
 
 def _of_moments(answers: "MomentAnswers", meta: "MetaProcessor", strips: Strips, count: int) -> Named:

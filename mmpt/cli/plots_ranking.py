@@ -23,7 +23,9 @@ BLUE, ORANGE = COLOURS[0], COLOURS[1]
 MAP = "viridis"  # its brightness rises evenly, also in print and for colour-blind people
 
 
-def draw_ranks(ranks: np.ndarray, candidates: int, what: str, *, chance: bool) -> "Figure":
+def draw_ranks(
+    ranks: np.ndarray, candidates: int, what: str, *, chance: bool, tied: np.ndarray | None = None
+) -> "Figure":
     """Draw how often the right one has which rank, and which part is found among the first so many.
 
     Args:
@@ -31,6 +33,8 @@ def draw_ranks(ranks: np.ndarray, candidates: int, what: str, *, chance: bool) -
         candidates: how many are ranked.
         what: what has a rank, for the title.
         chance: whether to show what random orders would give.
+        tied: int (N,), how many have the right one's score, itself among them: the recall is the mean over their
+            orders, as in a card. None where there is a rank and no more.
 
     Returns:
         The picture.
@@ -57,18 +61,29 @@ def draw_ranks(ranks: np.ndarray, candidates: int, what: str, *, chance: bool) -
         for label in left.get_xticklabels():
             label.set(ha="right", rotation_mode="anchor")
     _frame(left, "rank", "texts")
-    _draw_recall(right, ranks, candidates, chance)
+    _draw_recall(right, _recall(ranks, tied, candidates), chance)
     return figure
 
 
-def _draw_recall(axes: "Axes", ranks: np.ndarray, candidates: int, chance: bool) -> None:
+def _recall(ranks: np.ndarray, tied: np.ndarray | None, candidates: int) -> np.ndarray:
+    """The part of the texts whose right one is among the first k, float (candidates,) from k = 1 on."""
+    if tied is None:
+        return np.searchsorted(np.sort(ranks), np.arange(1, candidates + 1), side="right") / max(1, len(ranks))
+    better = np.rint(ranks - (tied + 1) / 2).astype(int)
+    gains = np.zeros(candidates + 1)  # each of the tied places has a part of the text
+    np.add.at(gains, better, 1 / tied)
+    np.add.at(gains, better + tied, -1 / tied)
+    return np.cumsum(np.cumsum(gains))[:-1] / max(1, len(ranks))
+
+
+def _draw_recall(axes: "Axes", share: np.ndarray, chance: bool) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    cuts = np.arange(1, candidates + 1)
-    share = np.searchsorted(np.sort(ranks), cuts, side="right") / max(1, len(ranks))
-    axes.plot(cuts, share, color=BLUE, linewidth=2, drawstyle="steps-post", label="model")
+    candidates = len(share)
+    cuts, dot = np.arange(1, candidates + 1), "o" if candidates == 1 else None  # one point makes no line
+    axes.plot(cuts, share, color=BLUE, linewidth=2, marker=dot, drawstyle="steps-post", label="model")
     if chance:
-        axes.plot(cuts, cuts / candidates, "--", color=ORANGE, linewidth=2, label="random order")
+        axes.plot(cuts, cuts / candidates, "--", marker=dot, color=ORANGE, linewidth=2, label="random order")
     if candidates > SINGLE:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
@@ -145,13 +160,14 @@ def draw_choices(chosen: np.ndarray, right: np.ndarray, choices: int) -> "Figure
     return figure
 
 
-def draw_confusion(chosen: np.ndarray, right: np.ndarray, names: Sequence[str]) -> "Figure":
+def draw_confusion(chosen: np.ndarray, right: np.ndarray, names: Sequence[str], which: str = "") -> "Figure":
     """Draw which name was given to videos of which.
 
     Args:
         chosen: int (N,), places in `names`.
         right: int (N,).
         names: of the classes.
+        which: videos these are, for the title; such as "of all splits".
 
     Returns:
         The picture; each row adds to 1.
@@ -163,7 +179,9 @@ def draw_confusion(chosen: np.ndarray, right: np.ndarray, names: Sequence[str]) 
     np.add.at(table, (right, chosen), 1)
     figure = Figure(figsize=(10, 9.4), facecolor="white")
     axes, beside = _square(figure, left=1.5, bottom=1.45, side=7.4)
-    write_title(figure, f"What was said of {len(right):,} videos, accuracy {float((chosen == right).mean()):.3f}", 0.3)
+    accuracy = float((chosen == right).mean())
+    videos = f"{len(right):,} videos {which}".strip()
+    write_title(figure, f"What was said of {videos}, accuracy over all of them {accuracy:.3f}", 0.3)
     _draw_shares(figure, axes, beside, table, written=count <= 12)
     _frame(axes, "said", "shown", grid=False)
     _name(axes, names)

@@ -13,7 +13,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from mmpt.cli.evaluation_plots import Pictures, _spread, plot_answers
+from mmpt.cli.evaluation_plots import Pictures, _of_actions, _of_retrieval, _spread, plot_answers
 from mmpt.cli.main import main
 from mmpt.cli.plots_ranking import draw_choices, draw_confusion, draw_moments_marked, draw_ranks, draw_similarity
 from mmpt.cli.plots_timeline import OTHER, RIGHT_DOT, WRONG_DOT, RankedMoments, draw_labels, draw_moments, draw_steps
@@ -22,7 +22,7 @@ from mmpt.evaluators.actions import ActionAnswers
 from mmpt.evaluators.captioning import CaptionAnswers
 from mmpt.evaluators.moments import MOMENTS, MomentAnswers
 from mmpt.evaluators.qa import ChoiceAnswers
-from mmpt.evaluators.retrieval import RetrievalAnswers
+from mmpt.evaluators.retrieval import RetrievalAnswers, RetrievalMetric
 from mmpt.evaluators.segmentation import LabelledVideo
 from mmpt.evaluators.steps import StepVideo
 from mmpt.processors.base import Listing, MetaProcessor
@@ -60,6 +60,29 @@ def test_every_text_is_in_one_bar_of_the_ranks(candidates: int) -> None:
     assert sum(expected) == pytest.approx(700)  # chance is drawn of as many texts
     recall: Any = figure.axes[1].lines[0].get_ydata()
     assert recall[0] == (ranks == 1).mean() and recall[-1] == 1
+    drawn_inside(figure)
+
+
+def test_the_recall_that_is_drawn_is_the_cards_also_with_equal_scores() -> None:
+    rng = np.random.default_rng(0)
+    texts, videos = (rng.integers(-1, 2, (40, 3)).astype(np.float32) for _ in range(2))
+    answers = RetrievalAnswers(texts, videos)
+    figure = next(_of_retrieval(answers))[1]
+    drawn: Any = figure.axes[1].lines[0].get_ydata()
+    measures = RetrievalMetric().compute(answers)
+    assert [drawn[k - 1] for k in (1, 5, 10)] == pytest.approx([measures[f"R{k}"].value for k in (1, 5, 10)])
+    assert drawn[-1] == pytest.approx(1) and len(drawn) == 40
+
+
+def test_one_candidate_is_a_dot() -> None:
+    figure = draw_ranks(np.ones(3), 1, "Rank", chance=True)
+    assert [line.get_marker() for line in figure.axes[1].lines] == ["o", "o"]
+
+
+def test_a_confusion_says_what_its_accuracy_counts() -> None:
+    answers = ActionAnswers(np.eye(2), np.array([0, 0]), np.full((3, 2), 2))
+    figure = next(_of_actions(answers, Listed()))[1]
+    assert "2 videos of 3 splits, accuracy over all of them 0.500" in words(figure)
     drawn_inside(figure)
 
 
