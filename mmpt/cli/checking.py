@@ -119,7 +119,7 @@ def is_there(path: Path) -> bool:
 
 
 def _resolve(kind: str, name: str, place: str) -> type | None:
-    """Look a name up; None for one whose class comes with a later version."""
+    """Look a name up; None for a name of the original that has no class here."""
     later = NAMES.get(kind, ())
     if name in later and name not in names(kind):
         return None
