@@ -177,7 +177,7 @@ def distinct(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     number: dict[bytes, int] = {}
     inverse, first = np.empty(len(vectors), np.int64), []
     for place, vector in enumerate(vectors):
-        key = hashlib.blake2b(np.ascontiguousarray(vector + 0.0), digest_size=16).digest()  # -0 is 0
+        key = hashlib.blake2b((vector + 0.0).tobytes(), digest_size=16).digest()  # -0 is 0
         inverse[place] = number.setdefault(key, len(number))
         if len(number) > len(first):
             first.append(place)

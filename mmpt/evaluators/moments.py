@@ -82,12 +82,13 @@ class DiDeMoMetric(Metric):
         """
         counted = Counter(tuple(moment) for truth in answers.truths for moment in truth)
         popular = sorted(MOMENTS, key=lambda moment: -counted[moment])
-        there = [{tuple(moment) for moment in ranking} for ranking in answers.rankings]
+        there = [{(first, last) for first, last in ranking} for ranking in answers.rankings]
         orders = {}
         orders["always the first piece"] = [[m for m in MOMENTS if m in known] for known in there]
         orders["most frequent moments first"] = [[m for m in popular if m in known] for known in there]
         chances = [_by_chance(known, truth) for known, truth in zip(there, answers.truths, strict=True)]
-        chance = dict(zip(("rank1", "rank5", "miou"), np.mean(chances, axis=0).tolist(), strict=True))
+        rank1, rank5, miou = (float(np.mean(values)) for values in zip(*chances, strict=True))
+        chance = {"rank1": rank1, "rank5": rank5, "miou": miou}
         return {"chance": chance, **{name: self._values(order, answers.truths) for name, order in orders.items()}}
 
     def _values(self, rankings: Sequence[Sequence[Moment]], truths: Sequence[Sequence[Moment]]) -> dict[str, float]:

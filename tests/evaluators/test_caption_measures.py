@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from mmpt.cli.main import main
 from mmpt.evaluators import meteor
@@ -237,3 +238,17 @@ def test_what_writes_no_captions_is_told_before_anything_runs(
     assert main(["evaluate", write_yaml(project, **changes)]) == 2
     assert message in " ".join(capsys.readouterr().err.split())
     assert not (project / "out").exists()
+
+
+@pytest.mark.parametrize("beams", [1, 5])
+def test_captions_of_a_model_of_nan_are_refused(
+    project: Path, without_java: None, capsys: pytest.CaptureFixture, beams: int
+) -> None:
+    stored = torch.load(project / "best.pt", weights_only=False)
+    for name, tensor in stored["model"].items():
+        if "encoder.layer" in name:
+            tensor.fill_(float("nan"))
+    torch.save(stored, project / "best.pt")
+    assert main(["evaluate", write_yaml(project), f"gen_param.num_beams={beams}"]) == 2
+    assert "are not finite" in " ".join(capsys.readouterr().err.split())
+    assert not (project / "out" / "card.json").exists()

@@ -222,7 +222,7 @@ def test_the_best_threshold_is_the_best_there_is_also_with_equal_scores() -> Non
         row = {"score": score, "label": rng.integers(1, 3, size=12), "true": rng.integers(3, size=12)}
         best = max(_right(row, threshold) for threshold in (-1, 0, 1, 2, 3))
         assert _right(row, best_threshold([row], 0.0)) == best
-    close = np.nextafter(np.float32(1), np.float32([0, 2]))
+    close = np.nextafter(np.float32(1), np.array([0, 2], np.float32))
     row = {"score": close, "label": np.array([1, 1]), "true": np.array([0, 1])}
     assert _right(row, best_threshold([row], 0.0)) == 2
 
