@@ -13,9 +13,9 @@ from typing import Any
 
 from mmpt.config.schema import DatasetConfig
 from mmpt.config.typed import Absent, Where, fill, nearest
-from mmpt.config.vocabulary import DATASET_KEYS, NAMES
+from mmpt.config.vocabulary import DATASET_KEYS
 from mmpt.utils.places import locate
-from mmpt.utils.registry import lookup, names
+from mmpt.utils.registry import lookup
 
 CLASSES = {  # dotted key -> the kind of class that it names
     "dataset.meta_processor": "meta_processor",
@@ -54,7 +54,8 @@ def check_names(raw: Mapping[str, Any], where: Where) -> Iterator[str]:
         if not isinstance(name, str):
             continue  # not given, or of a wrong type, which the schema tells
         try:
-            found = _resolve(kind, name, ", ".join([key, *([where(key)[2:-1]] if where(key) else [])]))
+            place = ", ".join([key, *([where(key)[2:-1]] if where(key) else [])])
+            found = lookup(kind, name, where=place, may_import=True)
         except ValueError as error:
             yield str(error)
             found = None
@@ -116,16 +117,6 @@ def is_there(path: Path) -> bool:
         Whether it is.
     """
     return path.exists() or (path.parent.is_dir() and any(path.parent.glob(f"{glob.escape(path.name)}*")))
-
-
-def _resolve(kind: str, name: str, place: str) -> type | None:
-    """Look a name up; None for a name of the original that has no class here."""
-    later = NAMES.get(kind, ())
-    if name in later and name not in names(kind):
-        return None
-    if later and ":" not in name and name not in names(kind):
-        raise ValueError(f"{kind} {name!r} ({place}) is not known{nearest(name, [*names(kind), *later])}")
-    return lookup(kind, name, where=place, may_import=True)
 
 
 def _declared(dataset: Mapping[Any, Any]) -> set[str]:

@@ -1,17 +1,4 @@
-"""The original's names: those of classes that are not registered here yet, and of keys that its data sets read."""
-
-# kind -> names that a file may say, beside those in the registry. The classes of these kinds come with training,
-# evaluation and retrieval; a kind leaves this table when its classes are registered.
-NAMES: dict[str, tuple[str, ...]] = {
-    "predictor": (
-        *("RetrievalPredictor", "QAPredictor", "NLGPredictor", "DiDeMoPredictor"),
-        *("COINPredictor", "COINZSPredictor", "CrossTaskPredictor"),
-    ),
-    "metric": (
-        *("RetrievalMetric", "QAMetric", "NLGMetric", "DiDeMoMetric", "COINActionSegmentationMetric"),
-        *("CrossTaskMetric", "ActionRecognitionMetric"),
-    ),
-}
+"""The original's names that are no classes: keys that its data sets read, and jobs."""
 
 # Keys of a `dataset:` block that the original's data sets read, beside the fields of DatasetConfig and the `Options`
 # of the classes that a file names. A file of the original may say one that its class here has no use for.
