@@ -33,10 +33,11 @@ def test_killed_again_and_again(world: Path, tmp_path: Path, project: str) -> No
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     whole.mkdir()
     broken.mkdir()
-    assert train(narrated_yaml(world, whole, project, **EVERY)) == 0
-    path = narrated_yaml(world, broken, project, **EVERY)
+    long: dict[str, Any] = {**EVERY, "fairseq__optimization__max_epoch": 16}  # longer than the waits before four kills
+    assert train(narrated_yaml(world, whole, project, **long)) == 0
+    path = narrated_yaml(world, broken, project, **long)
     rng, kills, updates = np.random.default_rng(0), 0, set()
-    while kills < 6:
+    while kills < 4:
         process = start(path, tmp_path / "told")
         deadline = time.monotonic() + 60
         log, before = broken / "runs" / "metrics.jsonl", len(updates)
@@ -44,7 +45,7 @@ def test_killed_again_and_again(world: Path, tmp_path: Path, project: str) -> No
             if log.exists() and log.read_text().count('"kind": "update"') > before:
                 break
             time.sleep(0.005)
-        process.join(float(rng.uniform(0, 0.1)))
+        process.join(float(rng.uniform(0, 0.04)))
         if not process.is_alive():
             break
         process.kill()
@@ -60,7 +61,7 @@ def test_asked_to_stop_it_keeps_what_is_done(world: Path, tmp_path: Path, capsys
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     whole.mkdir()
     stopped.mkdir()
-    longer: dict[str, Any] = {"fairseq__optimization__max_epoch": 8}
+    longer: dict[str, Any] = {"fairseq__optimization__max_epoch": 16}
     assert train(narrated_yaml(world, whole, **longer)) == 0
     path = narrated_yaml(world, stopped, **longer)
     process = start(path, tmp_path / "told")
