@@ -19,6 +19,7 @@ class VideoRecord:
         windows: how many windows of it are searched.
         captions: how many captions it has.
         damage: what could not be read of the file, one sentence each; empty for a whole one.
+        subtitles: the first 16 digits of the SHA-256 of the subtitle file that its captions come from; empty without one.
     """
 
     id: str
@@ -29,6 +30,7 @@ class VideoRecord:
     windows: int
     captions: int
     damage: tuple[str, ...] = ()
+    subtitles: str = ""
 
 
 @dataclass(frozen=True)

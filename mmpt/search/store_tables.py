@@ -1,0 +1,221 @@
+"""The tables of a library's store: what their rows hold, and how they become records and arrays."""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import numpy as np
+import pyarrow as pa
+
+from mmpt.search.records import Caption, VideoRecord
+
+FORMAT = "mmpt-library-1"
+PATIENCE = 60.0  # seconds that a write is tried again while other processes write too
+WINDOWS, NUMBERS = np.dtype("<i4"), np.dtype("<f2")
+
+ABOUT = pa.schema([("about", pa.string())])
+SOURCES = pa.schema([("path", pa.string()), ("captions", pa.string())])
+VIDEOS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("revision", pa.string()),
+        ("path", pa.string()),
+        ("modified", pa.float64()),
+        ("added", pa.float64()),
+        ("seconds", pa.int32()),
+        ("windows", pa.int32()),
+        ("captions", pa.int32()),
+        ("damage", pa.list_(pa.string())),
+        ("subtitles", pa.string()),
+    ]
+)
+VECTORS = pa.schema(
+    [
+        ("revision", pa.string()),
+        ("windows", pa.large_binary()),
+        ("vectors", pa.large_binary()),
+        ("tokens", pa.large_binary()),
+    ]
+)
+CAPTIONS = pa.schema(
+    [
+        ("revision", pa.string()),
+        ("id", pa.string()),
+        ("number", pa.int32()),
+        ("start", pa.float64()),
+        ("end", pa.float64()),
+        ("text", pa.string()),
+    ]
+)
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A video with all that a library keeps of it.
+
+    Attributes:
+        record: the video.
+        windows: int32 (W, 2), first second and the second after the last.
+        vectors: float16 (W, D), one for each window.
+        tokens: float16 (S, D), one for each second.
+        captions: what is said in it.
+    """
+
+    record: VideoRecord
+    windows: np.ndarray
+    vectors: np.ndarray
+    tokens: np.ndarray
+    captions: list[Caption]
+
+    def check(self, dim: int) -> None:
+        """Refuse what belongs to no video of this library.
+
+        Args:
+            dim: width of the library's vectors.
+
+        Raises:
+            ValueError: shapes or types do not fit, a window lies outside the video, or a number is not finite.
+        """
+        count, seconds, name = self.record.windows, self.record.seconds, self.record.path
+        shapes = {"windows": (count, 2), "vectors": (count, dim), "tokens": (seconds, dim)}
+        for key, shape in shapes.items():
+            array = getattr(self, key)
+            kind = np.int32 if key == "windows" else np.float16
+            if array.shape != shape or array.dtype != kind:
+                wanted = f"{np.dtype(kind).name} {shape}"
+                raise ValueError(f"{name}: {key} are {array.dtype} {array.shape}; the library takes {wanted}")
+            if key != "windows" and not np.isfinite(array).all():
+                raise ValueError(f"{name}: {key} hold numbers that are not finite in float16; index the video again")
+        starts, ends = self.windows[:, 0], self.windows[:, 1]
+        if not count or (starts < 0).any() or (ends <= starts).any() or (ends > seconds).any():
+            raise ValueError(
+                f"{name}: a window is empty or lies outside the video's {seconds} seconds, or there is none"
+            )
+        if len(self.captions) != self.record.captions:
+            raise ValueError(
+                f"{name}: its record says {self.record.captions} captions; {len(self.captions)} were given"
+            )
+
+
+def new_revision() -> str:
+    """Name a state of a video: no other has this name, and later ones sort later.
+
+    Returns:
+        The time in nanoseconds and a random part.
+    """
+    return f"{time.time_ns():020d}-{uuid4().hex[:12]}"
+
+
+def revision_age(revision: str) -> float:
+    """Say how long ago a revision was named, in seconds."""
+    return time.time() - int(revision.partition("-")[0]) / 1e9
+
+
+def video_rows(entries: Iterable[Entry], revisions: Iterable[str]) -> pa.Table:
+    """Make the rows that make videos part of the library."""
+    return record_rows((entry.record for entry in entries), revisions)
+
+
+def record_rows(records: Iterable[VideoRecord], revisions: Iterable[str]) -> pa.Table:
+    """Make rows of records, each with its revision."""
+    rows = [
+        {**record.__dict__, "damage": list(record.damage), "revision": revision}
+        for record, revision in zip(records, revisions, strict=True)
+    ]
+    return pa.Table.from_pylist(rows, schema=VIDEOS)
+
+
+def vector_rows(entries: Iterable[Entry], revisions: Iterable[str]) -> pa.Table:
+    """Make the rows that hold windows and vectors."""
+    rows = [
+        {
+            "revision": revision,
+            "windows": entry.windows.astype(WINDOWS).tobytes(),
+            "vectors": entry.vectors.astype(NUMBERS).tobytes(),
+            "tokens": entry.tokens.astype(NUMBERS).tobytes(),
+        }
+        for entry, revision in zip(entries, revisions, strict=True)
+    ]
+    return pa.Table.from_pylist(rows, schema=VECTORS)
+
+
+def caption_rows(entries: Iterable[Entry], revisions: Iterable[str]) -> pa.Table:
+    """Make the rows that hold captions."""
+    rows = [
+        {
+            "revision": revision,
+            "id": entry.record.id,
+            "number": number,
+            "start": caption.start,
+            "end": caption.end,
+            "text": caption.text,
+        }
+        for entry, revision in zip(entries, revisions, strict=True)
+        for number, caption in enumerate(entry.captions)
+    ]
+    return pa.Table.from_pylist(rows, schema=CAPTIONS)
+
+
+def to_record(row: dict[str, Any]) -> VideoRecord:
+    """Make a record of a row."""
+    values = {key: value for key, value in row.items() if key != "revision"}
+    return VideoRecord(**{**values, "damage": tuple(values["damage"])})
+
+
+def to_caption(row: dict[str, Any]) -> Caption:
+    """Make a caption of a row."""
+    return Caption(row["start"], row["end"], row["text"])
+
+
+def to_windows(raw: bytes) -> np.ndarray:
+    """Give windows back, int32 (W, 2)."""
+    return np.frombuffer(raw, WINDOWS).astype(np.int32).reshape(-1, 2)
+
+
+def to_vectors(raw: bytes, dim: int) -> np.ndarray:
+    """Give vectors back, float16 (W or S, D)."""
+    return np.frombuffer(raw, NUMBERS).astype(np.float16).reshape(-1, dim)
+
+
+def one_of(column: str, values: Iterable[str]) -> str:
+    """Write the condition that a column has one of some values."""
+    quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
+    return f"{column} IN ({quoted})" if quoted else "false"
+
+
+def persistent(write: Callable[[], T]) -> T:
+    """Write, and try again where another process's write came between.
+
+    Args:
+        write: the write; nothing is left of it when it raises.
+
+    Returns:
+        What it gives.
+
+    Raises:
+        Exception: what it raises for another reason, or after a minute of conflicts.
+    """
+    end, pause = time.monotonic() + PATIENCE, 0.01
+    jitter = random.Random()  # of its own: two processes must not wait for the same time
+    while True:
+        try:
+            return write()
+        except (RuntimeError, OSError, ValueError) as error:
+            if not _is_conflict(error) or time.monotonic() > end:
+                raise
+            logger.info("another process writes too; trying again (%s)", error)
+        time.sleep(pause * (0.5 + jitter.random()))
+        pause = min(2 * pause, 1.0)
+
+
+def _is_conflict(error: Exception) -> bool:
+    text = str(error).lower()
+    return "conflict" in text or "contention" in text or "concurrent" in text
