@@ -11,7 +11,7 @@ class VideoRecord:
     """A video of a library.
 
     Attributes:
-        id: the first 16 hexadecimal digits of the SHA-256 of the file's bytes, so that a renamed file is the same video.
+        id: the first 16 hexadecimal digits of the SHA-256 of the file's bytes; a renamed file is the same video.
         path: absolute, where the file was last seen.
         modified: when the file was last changed, as Unix time in seconds.
         added: when the video came into the library, as Unix time in seconds.
@@ -19,7 +19,7 @@ class VideoRecord:
         windows: how many windows of it are searched.
         captions: how many captions it has.
         damage: what could not be read of the file, one sentence each; empty for a whole one.
-        subtitles: the first 16 digits of the SHA-256 of the subtitle file that its captions come from; empty without one.
+        subtitles: likewise of the subtitle file that its captions come from; empty without one.
     """
 
     id: str
