@@ -1,4 +1,4 @@
-"""`mmpt captions`: captions cleaned, and cut into word pieces."""
+"""`mmpt captions`: captions cleaned, a vocabulary learnt from them, and cut into word pieces."""
 
 import argparse
 from pathlib import Path
@@ -16,6 +16,7 @@ EXAMPLES = """examples:
   mmpt captions dedup subtitles/ -o data/mine --language en
   mmpt captions tokenize data/how2/raw_caption_dedup.pkl \\
       --bert-name bert-base-uncased -o data/feat/feat_how2_s3d_shard_small
+  mmpt captions vocabulary data/mine/raw_caption_dedup.pkl -o data/mine/bert
 """
 DEDUP_EXAMPLES = """examples:
   mmpt captions dedup raw_caption.json -o data/how2
@@ -36,6 +37,14 @@ Into a folder, shards are written beside those of the features: its
 <split>_meta.pkl files (from mmpt shard) say which video goes where. A second
 call makes only the shards that are missing or out of date. Into a .pkl file,
 one dict of all videos is written.
+"""
+VOCABULARY_EXAMPLES = """examples:
+  mmpt captions vocabulary data/mine/raw_caption_dedup.pkl -o data/mine/bert
+  mmpt captions vocabulary clean.pkl -o small --size 500 --width 128 --layers 2
+
+OUT becomes a BERT without weights: word pieces, and how large its layers are.
+Name it where a BERT is asked for (--bert-name, dataset.bert_name), and train
+from random weights (mmpt train --from-scratch).
 """
 
 
@@ -82,19 +91,34 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--config", type=Path, metavar="YAML", help="take IN, OUT and NAME from an original YAML file"
     )
     tokenize.add_argument("--overwrite", action="store_true", help="make again what is there already")
-    for command in (dedup, tokenize):
+    about = "Learn a vocabulary of word pieces from captions, for a model of one's own size."
+    vocabulary = commands.add_parser(
+        "vocabulary", help="learn a vocabulary of one's own", description=about, epilog=VOCABULARY_EXAMPLES,
+        formatter_class=raw,
+    )  # fmt: skip
+    _configure_vocabulary(vocabulary)
+    for command in (dedup, tokenize, vocabulary):
         command.add_argument(
             *("-v", "--verbose"), action="store_true", default=argparse.SUPPRESS, help="say more, and show tracebacks"
         )
 
 
+def _configure_vocabulary(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", type=Path, metavar="IN", help="clean caption file, .pkl or .json")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder to write")
+    parser.add_argument("--size", type=int, default=30_000, metavar="N", help="word pieces at most (%(default)s)")
+    parser.add_argument("--width", type=int, default=768, metavar="N", help="of the layers (%(default)s)")
+    parser.add_argument("--layers", type=int, default=12, metavar="N", help="how many (%(default)s)")
+    parser.add_argument("--heads", type=int, default=12, metavar="N", help="of each layer (%(default)s)")
+
+
 def run(args: argparse.Namespace) -> int:
-    """Clean or tokenize.
+    """Clean, learn a vocabulary or tokenize.
 
     Returns:
         0, or 1 when some videos could not be used.
     """
-    return _dedup(args) if args.command == "dedup" else _tokenize(args)
+    return {"dedup": _dedup, "tokenize": _tokenize, "vocabulary": _vocabulary}[args.command](args)
 
 
 def _dedup(args: argparse.Namespace) -> int:
@@ -183,6 +207,24 @@ def _tokenize(args: argparse.Namespace) -> int:
         stem = f"{source.stem}.{encoder.name}" if output in metas else output.stem
         code |= _report(made.failures, made.failed, scratch / f"{stem}.failures.jsonl")
     return code
+
+
+def _vocabulary(args: argparse.Namespace) -> int:
+    from mmpt.cli.console import legible, out
+    from mmpt.text.captionfiles import read_entries
+    from mmpt.text.captions import parse_captions
+    from mmpt.text.vocabulary import BertShape, learn_word_pieces, write_bert
+
+    shape = BertShape(args.width, args.layers, args.heads)
+    if args.output.is_file():
+        raise ValueError(f"{args.output} is a file; -o takes a folder")
+    texts = (
+        text for entry in read_entries(args.source) for text in parse_captions(entry.value, backwards=True).text if text
+    )
+    pieces = learn_word_pieces(texts, args.size)
+    write_bert(args.output, pieces, shape)
+    out.print(f"{legible(args.output)}: {len(pieces):,} word pieces; layers of width {shape.width}", soft_wrap=True)
+    return 0
 
 
 def _tokenize_inputs(args: argparse.Namespace) -> tuple[Path, list[Path], str]:
