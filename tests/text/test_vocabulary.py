@@ -40,7 +40,7 @@ def test_it_is_the_same_in_every_process() -> None:
 def test_what_cannot_be_a_vocabulary_is_refused() -> None:
     with pytest.raises(ValueError, match="hold no word"):
         learn_word_pieces(["", "  "], 100)
-    with pytest.raises(ValueError, match="width 30 with 2 layers of 4 heads .* share the width evenly"):
+    with pytest.raises(ValueError, match=r"width 30 with 2 layers of 4 heads .* share the width evenly"):
         BertShape(width=30, layers=2, heads=4)
 
 
