@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mmpt.models.pretrained import MMPTModel
     from mmpt.models.scorer import Scorer, load
+    from mmpt.search.library import VideoLibrary
     from mmpt.video.reader import read_frames
 
 __version__ = "0.1.0"
@@ -17,11 +18,12 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "MMPTModel": "mmpt.models.pretrained",
     "Scorer": "mmpt.models.scorer",
+    "VideoLibrary": "mmpt.search.library",
     "load": "mmpt.models.scorer",
     "read_frames": "mmpt.video.reader",
 }
 
-__all__ = ["MMPTModel", "Scorer", "__version__", "load", "read_frames"]
+__all__ = ["MMPTModel", "Scorer", "VideoLibrary", "__version__", "load", "read_frames"]
 
 
 def __getattr__(name: str) -> Any:

@@ -4,15 +4,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from mmpt.utils.walking import walk_files
+from mmpt.video.finding import VIDEO_SUFFIXES, videos_below
 
-VIDEO_SUFFIXES = frozenset(
-    f".{ending}"
-    for ending in (
-        *("3gp", "avi", "flv", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg"),
-        *("mpg", "mts", "ogv", "ts", "webm", "wmv"),
-    )
-)
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 USE_TEXT = "a sentence that is also a file's name, or looks like one, goes to --text"
 
@@ -74,23 +67,12 @@ def find_videos(words: Iterable[str]) -> tuple[list[Path], list[str]]:
         if not is_folder(path):
             videos.append(path)
             continue
-        found, barred = _walk(path)
+        found, barred = videos_below(path)
         if not found and not barred:
             raise ValueError(f"{path} is a folder that holds no video; known endings are {_endings()}")
         videos += found
         unreadable += barred
     return videos, unreadable
-
-
-def _walk(folder: Path) -> tuple[list[Path], list[str]]:
-    barred: list[str] = []
-
-    def note(error: OSError) -> None:
-        barred.append(
-            f"the folder {error.filename} cannot be read ({error.strerror}); make it readable, or leave it out"
-        )
-
-    return sorted(path for path in walk_files(folder, note) if path.suffix.lower() in VIDEO_SUFFIXES), barred
 
 
 def _endings() -> str:
@@ -120,7 +102,7 @@ def _exists(path: Path) -> bool:
 
 
 def _inside(folder: Path) -> list[Path]:
-    found, _ = _walk(folder)
+    found, _ = videos_below(folder)
     if not found:
         raise ValueError(f"{folder} is a folder that holds no video; known endings are {_endings()} ({USE_TEXT})")
     return found

@@ -9,6 +9,7 @@ when they are old. Every write is one commit of LanceDB, which no other process 
 import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from mmpt.search.store_tables import (
     VECTORS,
     VIDEOS,
     Entry,
+    Source,
     caption_rows,
     new_revision,
     one_of,
@@ -305,25 +307,19 @@ class Store:
         hits.sort(key=lambda row: (-row["_score"], row["id"], row["number"]))
         return [(row["id"], to_caption(row), float(row["_score"])) for row in hits[:limit]]
 
-    def sources(self) -> dict[str, str]:
-        """Give what was indexed.
-
-        Returns:
-            Folder or file -> folder of its captions, or nothing where they lie beside the videos.
-        """
+    def sources(self) -> list[Source]:
+        """Give what was indexed, and what is not to come back."""
         rows = self._tables["sources"].to_arrow().to_pylist()
-        return {row["path"]: row["captions"] for row in rows}
+        return sorted((Source(**row) for row in rows), key=lambda source: source.path)
 
-    def remember(self, sources: dict[str, str]) -> None:
-        """Remember what was indexed, so that it can be looked at again.
+    def remember(self, sources: Iterable[Source]) -> None:
+        """Remember what was indexed, so that it can be looked at again; of one path the last that was said.
 
         Args:
-            sources: as `sources` gives them; others than these are kept.
+            sources: others than these are kept.
         """
-        known = self.sources()
-        new = [
-            {"path": path, "captions": captions} for path, captions in sources.items() if known.get(path) != captions
-        ]
+        known = set(self.sources())
+        new = [asdict(source) for source in sources if source not in known]
         if new:
             merge = self._tables["sources"].merge_insert("path").when_matched_update_all().when_not_matched_insert_all()
             persistent(lambda: merge.execute(pa.Table.from_pylist(new, schema=SOURCES)))

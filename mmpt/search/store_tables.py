@@ -18,7 +18,15 @@ PATIENCE = 60.0  # seconds that a write is tried again while other processes wri
 WINDOWS, NUMBERS = np.dtype("<i4"), np.dtype("<f2")
 
 ABOUT = pa.schema([("about", pa.string())])
-SOURCES = pa.schema([("path", pa.string()), ("captions", pa.string())])
+SOURCES = pa.schema(
+    [
+        ("path", pa.string()),
+        ("captions", pa.string()),
+        ("language", pa.string()),
+        ("encoding", pa.string()),
+        ("excluded", pa.bool_()),
+    ]
+)
 VIDEOS = pa.schema(
     [
         ("id", pa.string()),
@@ -55,6 +63,25 @@ CAPTIONS = pa.schema(
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A folder or file that was indexed, and how.
+
+    Attributes:
+        path: absolute.
+        captions: folder of its subtitle files; empty where they lie beside the videos.
+        language: of the subtitles to take where a video has several; empty for none in particular.
+        encoding: of subtitle files that are not in UTF-8; empty without one.
+        excluded: it was taken out, and is not to come back with the folder that it lies in.
+    """
+
+    path: str
+    captions: str = ""
+    language: str = ""
+    encoding: str = ""
+    excluded: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,271 @@
+"""Videos into a library: features and windows of several lengths of what is new, and nothing of what is known."""
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from mmpt.models.scorer import Scorer
+from mmpt.search.narration import CaptionFinder, Found
+from mmpt.search.records import VideoRecord
+from mmpt.search.store import Store
+from mmpt.search.store_tables import Entry
+from mmpt.search.windows import encode
+from mmpt.utils.content import remembered_hash
+from mmpt.video.claims import Claim, Claims
+from mmpt.video.errors import VideoDamageWarning, check_file
+
+ID_LETTERS = 16  # of a file's hash
+LOOK = 0.5  # seconds between looks at whether another process is done with a video
+TIDY_EVERY = 256  # videos
+
+Kind = Literal["begin", "progress", "added", "changed", "renamed", "captions", "known", "warned", "failed", "gone"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened while a library took in videos.
+
+    Attributes:
+        kind: ``"begin"`` of a video; ``"progress"``, seconds of features that are computed; what became of it:
+            ``"added"``, ``"changed"`` (its file has another content now), ``"renamed"``, ``"captions"`` (new ones),
+            ``"known"``, ``"failed"``; ``"warned"``, added all the same; ``"gone"``, its file is no longer there.
+        path: the video's file.
+        detail: why, for those that need a reason.
+        number: which video it is, from 1 on; 0 where that says nothing.
+        count: of how many.
+        seconds: of features that are done.
+    """
+
+    kind: Kind
+    path: str
+    detail: str = ""
+    number: int = 0
+    count: int = 0
+    seconds: int = 0
+
+
+Listener = Callable[[Event], None]
+
+
+@dataclass
+class Report:
+    """What became of the videos that a library was given.
+
+    Attributes:
+        added: new ones.
+        changed: whose files have another content than before, in the old ones' place.
+        renamed: whose files lie elsewhere now.
+        captions: whose captions changed.
+        known: how many were there already, as they are.
+        failed: (path, reason) of those that could not be read.
+        warned: (path, what is amiss) of videos that are searchable all the same.
+        gone: whose files are no longer there.
+        removed: how many were taken out.
+    """
+
+    added: list[VideoRecord] = field(default_factory=list)
+    changed: list[VideoRecord] = field(default_factory=list)
+    renamed: list[VideoRecord] = field(default_factory=list)
+    captions: list[VideoRecord] = field(default_factory=list)
+    known: int = 0
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    warned: list[tuple[str, str]] = field(default_factory=list)
+    gone: list[VideoRecord] = field(default_factory=list)
+    removed: int = 0
+
+    @property
+    def seconds(self) -> int:
+        """Seconds of video that came in."""
+        return sum(record.seconds for record in [*self.added, *self.changed])
+
+
+class Ingest:
+    """Takes videos into a store, one commit each.
+
+    Several processes may do so with one library: who works on a video says so in a folder of claims.
+
+    Args:
+        store: where they go.
+        scorer: gives the loaded model when a video needs it.
+        claims: folder of the claims.
+        on_event: told what happens.
+    """
+
+    def __init__(
+        self, store: Store, scorer: Callable[[], Scorer], claims: Path, on_event: Listener | None = None
+    ) -> None:
+        self.report = Report()
+        self._store, self._scorer, self._claims_folder = store, scorer, claims
+        self._tell = on_event or (lambda event: None)
+        self._version, self._records = -1, {}
+        self._since_tidy = 0
+
+    def take(self, paths: Sequence[tuple[Path, CaptionFinder]]) -> None:
+        """Take videos in.
+
+        Args:
+            paths: the files, each with where its captions are looked for.
+
+        Raises:
+            FileNotFoundError: the video network's weights are missing, which no other video mends.
+        """
+        waiting: list[tuple[int, Path, CaptionFinder]] = []
+        with Claims(self._claims_folder) as claims:
+            for number, (path, finder) in enumerate(paths, 1):
+                self._tell(Event("begin", str(path), number=number, count=len(paths)))
+                if not self._take_one(claims, path, finder):
+                    waiting.append((number, path, finder))
+            while waiting:  # for other processes, which have these in hand
+                number, path, finder = waiting.pop(0)
+                if not self._take_one(claims, path, finder):
+                    waiting.append((number, path, finder))
+                    time.sleep(LOOK)
+        if self._since_tidy:
+            self._store.tidy()
+
+    def unreadable(self, reasons: Iterable[str]) -> None:
+        """Count folders that cannot be looked into as failed.
+
+        Args:
+            reasons: a sentence for each.
+        """
+        for reason in reasons:
+            self._fail("", reason)
+
+    def find_gone(self, *, prune: bool) -> None:
+        """Find videos whose files are no longer there.
+
+        Args:
+            prune: take them out.
+        """
+        gone = [record for record in self._current().values() if not Path(record.path).exists()]
+        for record in gone:
+            self._tell(Event("gone", record.path))
+        self.report.gone += gone
+        if prune:
+            self.report.removed += self._store.delete([record.id for record in gone])
+
+    def _take_one(self, claims: Claims, path: Path, finder: CaptionFinder) -> bool:
+        """Take a video in, or say why not; False where another process works on it."""
+        name = str(path)
+        try:
+            check_file(path)
+            source = remembered_hash(path)
+            video_id, found = source[:ID_LETTERS], finder.find(path)
+            if video_id in self._current():
+                self._known(video_id, path, found)
+                return True
+            claim = self._claim(claims, video_id)
+            if claim is None:
+                return False
+            try:
+                if video_id in self._current():  # by whoever had the claim before
+                    self._known(video_id, path, found)
+                else:
+                    self._new(video_id, path, found)
+            finally:
+                if isinstance(claim, Claim):
+                    claims.release(claim)
+        except FileNotFoundError as error:
+            if path.exists():  # weights are missing
+                raise
+            self._fail(name, str(error))
+        except (OSError, ValueError) as error:  # VideoError is a ValueError
+            self._fail(name, str(error))
+        return True
+
+    def _claim(self, claims: Claims, video_id: str) -> Claim | bool | None:
+        """Claim a video; True where claims cannot be written, as on a disk that is only read."""
+        try:
+            return claims.take(video_id)
+        except OSError as error:
+            logger.info("cannot say in %s who works on what (%s)", self._claims_folder, error)
+            return True
+
+    def _new(self, video_id: str, path: Path, found: Found) -> None:
+        scorer = self._scorer()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", VideoDamageWarning)  # the record says it
+            features = scorer.features(path, on_progress=lambda done: self._progress(path, done))
+        if features.source and features.source[:ID_LETTERS] != video_id:
+            raise ValueError(f"{path} is being written to while it is read; index it when it is finished")
+        encoded = encode(scorer, features.array, self._store.about["windows"])
+        captions = found.captions(video_id, features.seconds)
+        record = VideoRecord(
+            id=video_id,
+            path=str(path),
+            modified=path.stat().st_mtime,
+            added=time.time(),
+            seconds=features.seconds,
+            windows=len(encoded.windows),
+            captions=len(captions),
+            damage=features.damage,
+            subtitles=found.digest,
+        )
+        before = [old for old in self._current().values() if old.path == record.path and old.id != record.id]
+        self._store.put_many([Entry(record, encoded.windows, encoded.vectors, encoded.tokens, captions)])
+        self._store.delete([old.id for old in before])
+        kind, listed = ("changed", self.report.changed) if before else ("added", self.report.added)
+        listed.append(record)
+        for message in (*features.damage, *filter(None, [found.problem])):
+            self._warn(record.path, message)
+        self._tell(Event(kind, record.path))
+        self._since_tidy += 1
+        if self._since_tidy == TIDY_EVERY:
+            self._store.tidy()
+            self._since_tidy = 0
+
+    def _known(self, video_id: str, path: Path, found: Found) -> None:
+        record, kind = self._current()[video_id], "known"
+        moved = record.path != str(path) and not _holds(record)
+        if moved:
+            record = replace(record, path=str(path), modified=path.stat().st_mtime)
+            before = [old.id for old in self._current().values() if old.path == record.path and old.id != video_id]
+            self._store.change([record])
+            self._store.delete(before)
+            self.report.renamed.append(record)
+            kind = "renamed"
+        if found.problem:
+            self._warn(record.path, found.problem)
+        elif found.digest != record.subtitles and record.path == str(path):
+            captions = found.captions(video_id, record.seconds)
+            record = replace(record, captions=len(captions), subtitles=found.digest)
+            kept = next(self._store.vectors([video_id]), None)
+            if kept is not None:
+                self._store.put_many([Entry(record, kept[1], kept[2], self._store.tokens(video_id), captions)])
+                self.report.captions.append(record)
+                kind = "captions"
+        self.report.known += kind == "known"
+        self._tell(Event(kind, str(path), detail="" if record.path == str(path) else f"a copy of {record.path}"))
+
+    def _current(self) -> dict[str, VideoRecord]:
+        """The library's videos, read again when any process changed them."""
+        version = self._store.version()
+        if version != self._version:
+            self._records, self._version = self._store.videos(), version
+        return self._records
+
+    def _progress(self, path: Path, done: int) -> None:
+        self._tell(Event("progress", str(path), seconds=done))
+
+    def _warn(self, path: str, message: str) -> None:
+        self.report.warned.append((path, message))
+        self._tell(Event("warned", path, detail=message))
+
+    def _fail(self, path: str, reason: str) -> None:
+        self.report.failed.append((path, reason))
+        self._tell(Event("failed", path, detail=reason))
+
+
+def _holds(record: VideoRecord) -> bool:
+    """Whether a video's file is still where its record says, with that content."""
+    try:
+        return remembered_hash(record.path)[:ID_LETTERS] == record.id
+    except OSError:
+        return False

@@ -1,0 +1,132 @@
+"""What is said in a video: the subtitle file that belongs to it, and its captions."""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmpt.search.records import Caption
+from mmpt.text.captions import Captions
+from mmpt.text.dedup import dedup, video_generator
+from mmpt.text.subtitles import SUFFIXES, Subtitles, read_subtitles, video_name
+from mmpt.utils.walking import walk_files
+
+DIGITS = 16  # of a subtitle file's hash
+AUTOMATIC = 0.5  # the part of captions that begin before the one before them ends, from which on no person wrote them
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Found:
+    """The subtitles of a video.
+
+    Attributes:
+        digest: the first 16 hexadecimal digits of the file's SHA-256; empty without a file, or with one of no use.
+        subtitles: what it says; None likewise.
+        problem: why the file is of no use; empty when it is.
+    """
+
+    digest: str = ""
+    subtitles: Subtitles | None = None
+    problem: str = ""
+
+    def captions(self, video_id: str, seconds: int) -> list[Caption]:
+        """Give the captions, automatic ones without what they say twice.
+
+        Args:
+            video_id: of the video, which fixes the draws of the cleaning.
+            seconds: of the video; what is later is left out.
+
+        Returns:
+            Those with words, in the file's order.
+        """
+        if self.subtitles is None:
+            return []
+        captions = self.subtitles.captions
+        if self.subtitles.carried or _overlap(captions):
+            captions, _ = dedup(captions, video_generator(SEED, video_id))
+        listed = zip(captions.start, captions.end, captions.text, strict=True)
+        return [
+            Caption(float(start), float(min(end, seconds)), text.strip())
+            for start, end, text in listed
+            if text and text.strip() and start < seconds and end > start
+        ]
+
+
+class CaptionFinder:
+    """Finds the subtitle files of videos: beside them, or in a folder.
+
+    A video clip.mp4 has clip.srt or clip.vtt, or clip.en.srt and the like.
+
+    Args:
+        folder: where to look, with the folders below it; None for beside each video.
+        language: which to take where a video has several, for example ``"en"``; without it the one whose name says
+            none, else the first by name.
+        encoding: of files that are not in UTF-8.
+    """
+
+    def __init__(self, folder: Path | None = None, *, language: str = "", encoding: str = "") -> None:
+        self._folder, self._language, self._encoding = folder, language, encoding
+        self._listed: dict[Path, dict[str, list[tuple[str, Path]]]] = {}
+
+    def find(self, video: Path) -> Found:
+        """Find and read the subtitles of a video.
+
+        Args:
+            video: its file.
+
+        Returns:
+            What was found; nothing of it is raised.
+        """
+        place = video.parent if self._folder is None else self._folder
+        if place not in self._listed:
+            self._listed[place] = _list(place, deep=self._folder is not None)
+        path = self._choose(self._listed[place].get(video.stem, []))
+        if path is None:
+            return Found()
+        try:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()[:DIGITS]
+            return Found(digest, read_subtitles(path, encoding=self._encoding or None))
+        except (OSError, ValueError) as error:
+            reason = str(error) if str(path) in str(error) else f"{path}: {error}"
+            return Found(problem=f"its subtitles are left out: {reason}")
+
+    def _choose(self, files: list[tuple[str, Path]]) -> Path | None:
+        wanted = self._language
+        if wanted:
+            ranks = {wanted: 0, "": 2}
+            ranked = [
+                (ranks.get(spoken, 1), path) for spoken, path in files if spoken in ranks or _main(spoken) == wanted
+            ]
+        else:
+            ranked = [(0 if not spoken else 1, path) for spoken, path in files]
+        return min(ranked)[1] if ranked else None
+
+
+def _list(folder: Path, *, deep: bool) -> dict[str, list[tuple[str, Path]]]:
+    """The subtitle files of a folder by the names of videos that they may belong to, with their languages."""
+    paths: Iterable[Path]
+    try:
+        paths = walk_files(folder, lambda error: None) if deep else list(folder.iterdir())
+    except OSError:
+        return {}
+    found: dict[str, list[tuple[str, Path]]] = {}
+    for path in paths:
+        if not path.name.lower().endswith(SUFFIXES) or path.name.startswith("."):
+            continue
+        names = {path.stem: ""}  # "talk.en.mp4" may have a file "talk.en.srt" that is just its own
+        name, spoken = video_name(path.stem)
+        names[name] = spoken
+        for name, spoken in names.items():
+            found.setdefault(name, []).append((spoken, path))
+    return found
+
+
+def _main(language: str) -> str:
+    return re.split("[-_]", language)[0]
+
+
+def _overlap(captions: Captions) -> bool:
+    pairs = list(zip(captions.start[1:], captions.end[:-1], strict=True))
+    return len(pairs) > 1 and sum(start < end for start, end in pairs) >= AUTOMATIC * len(pairs)
