@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.paired import show
-from mmpt.cli.demo import make_weights
+from benchmarks.weights import make_weights
 from mmpt.video.writer import write_video
 
 WIDTH, HEIGHT, SOURCE_FPS = 640, 360, 10  # fewer frames than the model reads: quick to render, as long to score

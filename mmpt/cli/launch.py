@@ -40,12 +40,14 @@ class Job:
         job_type: one of `JOB_TYPES`.
         overrides: ``key=value`` pairs.
         check: only prepare and check.
+        from_scratch: let a training that would start from BERT's weights start from random ones.
     """
 
     path: Path
     job_type: str
     overrides: tuple[str, ...] = ()
     check: bool = False
+    from_scratch: bool = False
 
     @property
     def processes(self) -> int:
@@ -58,7 +60,8 @@ class Job:
         spread = ["-m", "mmpt.cli.spread", "--standalone", "--nproc-per-node", str(self.processes)]
         what = "train" if self.processes else "evaluate"
         words = [*(spread if self.processes > 1 else []), "-m", "mmpt", what, str(self.path), *self.overrides]
-        return (sys.executable, *words, *(["--check"] if self.check else []))
+        scratch = ["--from-scratch"] if self.from_scratch and self.processes else []
+        return (sys.executable, *words, *scratch, *(["--check"] if self.check else []))
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -69,6 +72,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobtype", choices=tuple(JOB_TYPES), help="how to run (the file's task_type)")
     parser.add_argument("--dryrun", action="store_true", help="print the commands (of a project: write the files) only")
     parser.add_argument("--check", action="store_true", help="let the jobs prepare and check only")
+    parser.add_argument("--from-scratch", action="store_true", help="train from random weights where BERT's are meant")
     parser.add_argument("--keep-going", action="store_true", help="go on with the other files when one fails")
 
 
@@ -95,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
     for project in projects:
         for written in _write(project):
             out.print(f"saving {written}", soft_wrap=True)
-    jobs = [replace(job, check=args.check) for job in jobs]
+    jobs = [replace(job, check=args.check, from_scratch=args.from_scratch) for job in jobs]
     if not args.dryrun:
         return run_jobs(jobs, keep_going=args.keep_going)
     for job in jobs:
