@@ -15,6 +15,8 @@ from mmpt import __version__
 
 COMMANDS = {  # command -> what it does, in one line; its file is mmpt/cli/<command>.py
     "score": "score videos against sentences, with the best moment's time code",
+    "index": "put videos into a library that can be searched",
+    "library": "say what is in a library, check it, export it",
     "convert": "turn an original checkpoint into a safetensors folder, and back",
     "download": "fetch the published weights to the documented places",
     "shard": "put feature files into the shards that training reads",

@@ -11,8 +11,9 @@ from typing import Literal
 from mmpt.models.scorer import Scorer
 from mmpt.search.narration import CaptionFinder, Found
 from mmpt.search.records import VideoRecord
+from mmpt.search.sources import check_name, is_below
 from mmpt.search.store import Store
-from mmpt.search.store_tables import Entry
+from mmpt.search.store_tables import Entry, Source
 from mmpt.search.windows import encode
 from mmpt.utils.content import remembered_hash
 from mmpt.video.claims import Claim, Claims
@@ -64,7 +65,8 @@ class Report:
         captions: whose captions changed.
         known: how many were there already, as they are.
         failed: (path, reason) of those that could not be read.
-        warned: (path, what is amiss) of videos that are searchable all the same.
+        warned: (path, damage) of videos that could be read in part and are searchable.
+        unread: (path, reason) of videos that are searchable without their captions, which could not be read.
         gone: whose files are no longer there.
         removed: how many were taken out.
     """
@@ -76,6 +78,7 @@ class Report:
     known: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
     warned: list[tuple[str, str]] = field(default_factory=list)
+    unread: list[tuple[str, str]] = field(default_factory=list)
     gone: list[VideoRecord] = field(default_factory=list)
     removed: int = 0
 
@@ -138,23 +141,29 @@ class Ingest:
         for reason in reasons:
             self._fail("", reason)
 
-    def find_gone(self, *, prune: bool) -> None:
+    def find_gone(self, sources: Iterable[Source], *, prune: bool) -> None:
         """Find videos whose files are no longer there.
 
         Args:
-            prune: take them out.
+            sources: what was indexed. Videos below a folder that is itself not there are never taken out: its disk may
+                just not be plugged in.
+            prune: take the others out.
         """
+        missing = [source.path for source in sources if not Path(source.path).exists()]
         gone = [record for record in self._current().values() if not Path(record.path).exists()]
         for record in gone:
             self._tell(Event("gone", record.path))
         self.report.gone += gone
         if prune:
-            self.report.removed += self._store.delete([record.id for record in gone])
+            lone = [r for r in gone if not any(r.path != top and is_below(r.path, top) for top in missing)]
+            self._store.forget([record.path for record in lone])
+            self.report.removed += self._store.delete([record.id for record in lone])
 
     def _take_one(self, claims: Claims, path: Path, finder: CaptionFinder) -> bool:
         """Take a video in, or say why not; False where another process works on it."""
         name = str(path)
         try:
+            check_name(path)
             check_file(path)
             source = remembered_hash(path)
             video_id, found = source[:ID_LETTERS], finder.find(path)
@@ -208,13 +217,15 @@ class Ingest:
             damage=features.damage,
             subtitles=found.digest,
         )
-        before = [old for old in self._current().values() if old.path == record.path and old.id != record.id]
+        overwritten = self._others_at(path, video_id)
         self._store.put_many([Entry(record, encoded.windows, encoded.vectors, encoded.tokens, captions)])
-        self._store.delete([old.id for old in before])
-        kind, listed = ("changed", self.report.changed) if before else ("added", self.report.added)
+        self._store.delete(overwritten)
+        kind, listed = ("changed", self.report.changed) if overwritten else ("added", self.report.added)
         listed.append(record)
-        for message in (*features.damage, *filter(None, [found.problem])):
-            self._warn(record.path, message)
+        for message in features.damage:
+            self._warn(record.path, message, self.report.warned)
+        if found.problem:
+            self._warn(record.path, found.problem, self.report.unread)
         self._tell(Event(kind, record.path))
         self._since_tidy += 1
         if self._since_tidy == TIDY_EVERY:
@@ -223,16 +234,15 @@ class Ingest:
 
     def _known(self, video_id: str, path: Path, found: Found) -> None:
         record, kind = self._current()[video_id], "known"
-        moved = record.path != str(path) and not _holds(record)
-        if moved:
+        overwritten = self._others_at(path, video_id)
+        if record.path != str(path) and not _holds(record):
             record = replace(record, path=str(path), modified=path.stat().st_mtime)
-            before = [old.id for old in self._current().values() if old.path == record.path and old.id != video_id]
             self._store.change([record])
-            self._store.delete(before)
             self.report.renamed.append(record)
             kind = "renamed"
+        self._store.delete(overwritten)
         if found.problem:
-            self._warn(record.path, found.problem)
+            self._warn(record.path, found.problem, self.report.unread)
         elif found.digest != record.subtitles and record.path == str(path):
             captions = found.captions(video_id, record.seconds)
             record = replace(record, captions=len(captions), subtitles=found.digest)
@@ -244,6 +254,10 @@ class Ingest:
         self.report.known += kind == "known"
         self._tell(Event(kind, str(path), detail="" if record.path == str(path) else f"a copy of {record.path}"))
 
+    def _others_at(self, path: Path, video_id: str) -> list[str]:
+        """The videos that lay at a path before its file was written over by another video."""
+        return [old.id for old in self._current().values() if old.path == str(path) and old.id != video_id]
+
     def _current(self) -> dict[str, VideoRecord]:
         """The library's videos, read again when any process changed them."""
         version = self._store.version()
@@ -254,8 +268,8 @@ class Ingest:
     def _progress(self, path: Path, done: int) -> None:
         self._tell(Event("progress", str(path), seconds=done))
 
-    def _warn(self, path: str, message: str) -> None:
-        self.report.warned.append((path, message))
+    def _warn(self, path: str, message: str, listed: list[tuple[str, str]]) -> None:
+        listed.append((path, message))
         self._tell(Event("warned", path, detail=message))
 
     def _fail(self, path: str, reason: str) -> None:

@@ -3,22 +3,22 @@
 import hashlib
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.models.scorer import Scorer, load
-from mmpt.search.ingest import ID_LETTERS, Event, Ingest, Listener, Report
-from mmpt.search.narration import CaptionFinder
+from mmpt.search.checking import Problem, check, export, stats
+from mmpt.search.identity import check_backbone, check_model, describe
+from mmpt.search.ingest import ID_LETTERS, Ingest, Listener, Report
 from mmpt.search.records import Caption, VideoRecord
-from mmpt.search.store import Store, local_folder
+from mmpt.search.sources import absolute, check_name, is_below, list_videos, wanted_again, with_finders
+from mmpt.search.store import Store
+from mmpt.search.store_database import local_folder
 from mmpt.search.store_tables import Source
-from mmpt.search.windows import lengths_for
 from mmpt.utils.files import cache_dir
-from mmpt.video.finding import videos_below
 
 if TYPE_CHECKING:
     from mmpt.search.matrix import WindowMatrix
@@ -44,6 +44,7 @@ class VideoLibrary:
         model: what `mmpt.load` takes, or a loaded Scorer; by default the library's own, and ``"videoclip"`` for a new
             one. It is loaded when something is encoded.
         create: make the library, with the first `add`, where there is none.
+        loading: how the model is loaded, as `mmpt.load` takes it: device, precision, runtime and so on.
 
     Raises:
         FileNotFoundError: there is no library, and `create` is False.
@@ -51,11 +52,17 @@ class VideoLibrary:
     """
 
     def __init__(
-        self, address: str | os.PathLike[str] = DEFAULT, model: Model | None = None, *, create: bool = True
+        self,
+        address: str | os.PathLike[str] = DEFAULT,
+        model: Model | None = None,
+        *,
+        create: bool = True,
+        **loading: Any,
     ) -> None:
         self.address = os.fspath(address)
         self._lock = threading.RLock()
         self._model = model
+        self._loading = loading
         self._matrix: WindowMatrix | None = None
         self._checked: Scorer | None = None
         self._store: Store | None = None
@@ -89,8 +96,8 @@ class VideoLibrary:
         with self._lock:
             if not isinstance(self._model, Scorer):
                 known = self._store.about["model"]["name"] if self._store is not None else MODEL
-                self._model = load(self._model or known)
-            if self._store is not None and self._checked is not self._model:
+                self._model = load(self._model or known, **self._loading)
+            if self._store is not None:
                 self._check_model(self._model)
             return self._model
 
@@ -130,20 +137,28 @@ class VideoLibrary:
             What became of them.
 
         Raises:
-            FileNotFoundError: weights or the tokenizer are missing, or there is no folder `captions`.
-            ValueError: a folder holds no video, or the model is not the library's.
+            FileNotFoundError: nothing is at any of the paths, there is no folder `captions`, or weights or the
+                tokenizer are missing.
+            ValueError: no path was given, a folder holds no video, or the model is not the library's.
         """
         given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-        folder = "" if captions is None else str(_absolute(captions))
+        folder = "" if captions is None else str(absolute(captions))
         if folder and not Path(folder).is_dir():
             raise FileNotFoundError(f"there is no folder of captions at {folder}")
-        sources = [Source(str(_absolute(path)), folder, language, encoding) for path in given]
-        listed, unreadable = _list(sources, strict=True)
+        sources = [Source(str(absolute(path)), folder, language, encoding) for path in given]
+        for source in sources:
+            check_name(source.path)
+        there = [source for source in sources if Path(source.path).exists()]
+        if not sources:
+            raise ValueError("no path was given; give video files, or folders of them")
+        if not there:
+            raise FileNotFoundError(f"there is nothing at {sources[0].path}; give video files, or folders of them")
+        listed, unreadable = list_videos(sources, strict=True)
         store = self._made()
-        store.remember([*sources, *(source for path, source in _included(store, listed))])
-        ingest = Ingest(store, self._encoder, side_folder(self.address) / "claims", on_event)
+        store.remember([*there, *wanted_again(store.sources(), listed)])
+        ingest = self._ingest(store, on_event)
         ingest.unreadable(unreadable)
-        ingest.take(_with_finders(listed))
+        ingest.take(with_finders(listed))
         return ingest.report
 
     def update(self, *, prune: bool = False, on_event: Listener | None = None) -> Report:
@@ -163,12 +178,13 @@ class VideoLibrary:
         store = self.store
         sources = store.sources()
         excluded = {source.path for source in sources if source.excluded}
-        listed, unreadable = _list([source for source in sources if not source.excluded], strict=False)
+        there = [source for source in sources if not source.excluded and Path(source.path).exists()]
+        listed, unreadable = list_videos(there, strict=False)
         listed = [(path, source) for path, source in listed if str(path) not in excluded]
-        ingest = Ingest(store, self._encoder, side_folder(self.address) / "claims", on_event)
+        ingest = self._ingest(store, on_event)
         ingest.unreadable(unreadable)
-        ingest.take(_with_finders(listed))
-        ingest.find_gone(prune=prune)
+        ingest.take(with_finders(listed))
+        ingest.find_gone(sources, prune=prune)
         return ingest.report
 
     def remove(self, paths_or_ids: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> int:
@@ -187,15 +203,17 @@ class VideoLibrary:
         records, sources = self.store.videos(), {source.path for source in self.store.sources()}
         ids: set[str] = set()
         forgotten: set[str] = set()
-        for word in map(os.fspath, given):
-            path = str(_absolute(word))
-            found = [record for record in records.values() if record.id == word or _below(record.path, path)]
+        for name in given:
+            word, path = os.fspath(name), str(absolute(name))
+            found = [record for record in records.values() if record.id == word or is_below(record.path, path)]
             if not found and path not in sources:
                 raise ValueError(f"the library has no video {word!r}, nor one below it; mmpt library stats lists them")
             ids.update(record.id for record in found)
-            forgotten.update(source for source in sources if _below(source, path))
+            forgotten.update(source for source in sources if is_below(source, path))
         self.store.forget(forgotten)
-        self.store.remember([Source(records[video_id].path, excluded=True) for video_id in sorted(ids)])
+        kept = [source.path for source in self.store.sources() if not source.excluded]
+        out = [records[video_id].path for video_id in sorted(ids)]
+        self.store.remember(Source(p, excluded=True) for p in out if any(is_below(p, folder) for folder in kept))
         return self.store.delete(ids)
 
     def search(self, text: str | None = None, limit: int = 10, **options: Any) -> "Results":
@@ -300,62 +318,57 @@ class VideoLibrary:
 
         return thumbnail(self.video(video_id).path, second, width)
 
+    def stats(self) -> dict[str, Any]:
+        """Sum up what is in the library, as `mmpt.search.checking.stats` says."""
+        return stats(self.store)
+
+    def check(self, *, repair: bool = False, on_video: Callable[[int, int], None] | None = None) -> list[Problem]:
+        """Look at everything in the library.
+
+        Args:
+            repair: take out what cannot be used, so that `update` brings it back, and remove leftovers.
+            on_video: told how many videos are looked at, and of how many.
+
+        Returns:
+            What is not as it ought to be.
+        """
+        return check(self.store, repair=repair, on_video=on_video)
+
+    def export(self, folder: str | os.PathLike[str], *, on_video: Callable[[int, int], None] | None = None) -> int:
+        """Write the library as plain files, as `mmpt.search.checking.export` says.
+
+        Args:
+            folder: where they go.
+            on_video: told how many videos are written, and of how many.
+
+        Returns:
+            How many videos.
+
+        Raises:
+            ValueError: the folder holds an export already.
+        """
+        return export(self.store, folder, on_video=on_video)
+
     def _made(self) -> Store:
         """The store, made now if there is none."""
         with self._lock:
             if self._store is None:
-                scorer = self.scorer
-                about = {
-                    "model": {"name": scorer.name, "sha256": fingerprint(scorer.model)},
-                    "backbone": scorer.backbone.name,
-                    "version": scorer.backbone.version,
-                    "l2_normalized": scorer.l2_normalized,
-                    "dim": scorer.model.config.hidden_size,
-                    "windows": lengths_for(scorer.aligner.max_video_len),
-                }
-                self._store = Store.create(self.address, about)
-                self._check_model(scorer)
+                self._store = Store.create(self.address, describe(self.scorer))
             return self._store
+
+    def _ingest(self, store: Store, on_event: Listener | None) -> Ingest:
+        return Ingest(store, self._encoder, side_folder(self.address) / "claims", on_event)
 
     def _encoder(self) -> Scorer:
         """The model, where its video network is the one that the library's features come from."""
-        scorer, about = self.scorer, self.store.about
-        if scorer.backbone.version != about["version"]:
-            raise ValueError(
-                f"the library at {self.address} has features of {about['backbone']}, version {about['version']}; the "
-                f"video network here is version {scorer.backbone.version}, whose features are not the same. Use the "
-                "weights and the runtime that it was made with, or index into a new library"
-            )
+        scorer = self.scorer
+        check_backbone(self.store.about, scorer, self.address)
         return scorer
 
     def _check_model(self, scorer: Scorer) -> None:
-        about, ours = self.store.about, fingerprint(scorer.model)
-        made, given = about["model"], {"name": scorer.name, "sha256": ours}
-        if made["sha256"] != ours or about["backbone"] != scorer.backbone.name:
-            told = [f"{m['name']} (weights {m['sha256'][:12]})" for m in (made, given)]
-            raise ValueError(
-                f"the library at {self.address} was made with the model {told[0]} over {about['backbone']} features, "
-                f"and cannot be used with {told[1]} over {scorer.backbone.name} features: their numbers are not of one "
-                "space. Leave the model out to use the library's own, or index into another library"
-            )
-        self._checked = scorer
-
-
-def fingerprint(model: MMPTPreTrainedModel) -> str:
-    """Hash a model's weights.
-
-    Args:
-        model: the model.
-
-    Returns:
-        SHA-256 of the names, shapes and numbers of its parameters; the same wherever it lies.
-    """
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        array = tensor.detach().float().cpu().contiguous().numpy()
-        digest.update(f"{name}{array.shape}".encode())
-        digest.update(memoryview(array).cast("B"))
-    return digest.hexdigest()
+        if self._checked is not scorer:
+            check_model(self.store.about, scorer, self.address)
+            self._checked = scorer
 
 
 def side_folder(address: str) -> Path:
@@ -371,54 +384,3 @@ def side_folder(address: str) -> Path:
     if folder is not None:
         return folder / "side"
     return cache_dir() / "libraries" / hashlib.sha256(address.encode()).hexdigest()[:ID_LETTERS]
-
-
-def _absolute(path: str | os.PathLike[str]) -> Path:
-    try:
-        return Path(os.path.abspath(Path(path).expanduser()))  # not resolved: what a user calls it is what is shown
-    except RuntimeError:  # "~name" where nobody has that name
-        return Path(os.path.abspath(path))
-
-
-def _below(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
-
-
-def _list(sources: Sequence[Source], *, strict: bool) -> tuple[list[tuple[Path, Source]], list[str]]:
-    """The video files of sources, each once, with its source; and what cannot be looked into."""
-    listed: dict[Path, Source] = {}
-    unreadable: list[str] = []
-    for source in sources:
-        path = Path(source.path)
-        if not path.is_dir():
-            listed[path] = source
-            continue
-        found, barred = videos_below(path)
-        if strict and not found and not barred:
-            raise ValueError(f"{path} is a folder that holds no video")
-        listed.update(dict.fromkeys(found, source))
-        unreadable += barred
-    return list(listed.items()), unreadable
-
-
-def _included(store: Store, listed: Iterable[tuple[Path, Source]]) -> list[tuple[Path, Source]]:
-    """Those that were taken out once and are wanted again."""
-    excluded = {source.path for source in store.sources() if source.excluded}
-    return [
-        (path, Source(**{**source.__dict__, "path": str(path)})) for path, source in listed if str(path) in excluded
-    ]
-
-
-def _with_finders(listed: Iterable[tuple[Path, Source]]) -> list[tuple[Path, CaptionFinder]]:
-    finders: dict[tuple[str, str, str], CaptionFinder] = {}
-    found = []
-    for path, source in listed:
-        key = (source.captions, source.language, source.encoding)
-        if key not in finders:
-            folder = Path(source.captions) if source.captions else None
-            finders[key] = CaptionFinder(folder, language=source.language, encoding=source.encoding)
-        found.append((path, finders[key]))
-    return found
-
-
-__all__ = ["DEFAULT", "Event", "Report", "VideoLibrary", "fingerprint", "side_folder"]

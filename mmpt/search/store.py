@@ -8,9 +8,9 @@ when they are old. Every write is one commit of LanceDB, which no other process 
 
 import json
 import os
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmpt.search.records import Caption, VideoRecord
+from mmpt.search.store_database import MAX_NAMED, Database, Row, local_folder, one_of
 from mmpt.search.store_tables import (
     ABOUT,
     CAPTIONS,
@@ -29,8 +30,6 @@ from mmpt.search.store_tables import (
     Source,
     caption_rows,
     new_revision,
-    one_of,
-    persistent,
     record_rows,
     revision_age,
     to_caption,
@@ -38,16 +37,11 @@ from mmpt.search.store_tables import (
     to_vectors,
     to_windows,
     vector_rows,
-    video_rows,
 )
-from mmpt.utils.optional import require
 
 TABLES = {"sources": SOURCES, "videos": VIDEOS, "vectors": VECTORS, "captions": CAPTIONS}
 PORTION = 64 << 20  # bytes of vectors that are read at a time
-MAX_NAMED = 500  # values that a condition names
 ORPHAN_AGE = 3600.0  # seconds after which what no video names is taken for a killed process's
-OLD = timedelta(minutes=10)  # versions that readers may still look at
-MIN_FRAGMENTS = 64  # commits after which a table is worth compacting; later half its rows, so that copying stays linear
 
 
 class Store:
@@ -55,15 +49,14 @@ class Store:
 
     Args:
         address: where it lies.
-        database: LanceDB's connection.
+        database: its tables.
         about: what the library is.
     """
 
-    def __init__(self, address: str, database: Any, about: dict[str, Any]) -> None:
+    def __init__(self, address: str, database: Database, about: dict[str, Any]) -> None:
         self.address = address
         self.about = about
         self._database = database
-        self._tables = {name: database.open_table(name) for name in TABLES}
 
     @classmethod
     def create(cls, address: str | os.PathLike[str], about: dict[str, Any]) -> "Store":
@@ -79,14 +72,10 @@ class Store:
         Raises:
             ValueError: nothing can be made there.
         """
-        database = _connect(address)
-        for name, schema in TABLES.items():
-            database.create_table(name, schema=schema, exist_ok=True)
-        captions = database.open_table("captions")
-        if not captions.list_indices():
-            persistent(lambda: captions.create_index("text", config=_full_text()))
+        database = Database(address)
+        database.make(TABLES, text_table="captions")
         row = pa.Table.from_pylist([{"about": json.dumps({"format": FORMAT, **about})}], schema=ABOUT)
-        database.create_table("about", data=row, exist_ok=True)  # the last: without it there is no library
+        database.make_with("about", row)  # the last: without it there is no library
         return cls.open(address)
 
     @classmethod
@@ -103,22 +92,22 @@ class Store:
             FileNotFoundError: there is no library.
             ValueError: it was made by a version of this program that keeps it otherwise.
         """
+        address = os.fspath(address)
         folder = local_folder(address)
-        missing = f"there is no library at {os.fspath(address)}; make one with: mmpt index VIDEOS --library {address}"
-        if folder is not None and not (folder / "about.lance").is_dir():
-            raise FileNotFoundError(missing)
-        database = _connect(address)
-        try:
-            rows = database.open_table("about").to_arrow().to_pylist()
-        except (ValueError, FileNotFoundError) as error:
-            raise FileNotFoundError(missing) from error
+        looked_for = folder is None or not folder.exists() or folder.is_file() or (folder / "about.lance").is_dir()
+        database = Database(address) if looked_for and (folder is None or folder.exists()) else None
+        if database is None or not database.has("about"):
+            raise FileNotFoundError(
+                f"there is no library at {address}; make one with: mmpt index VIDEOS --library {address}"
+            )
+        rows = database.rows("about")
         about = json.loads(rows[0]["about"]) if rows else {}
         if about.get("format") != FORMAT:
             raise ValueError(
-                f"the library at {os.fspath(address)} has the format {about.get('format')!r}, and this version of mmpt "
-                f"reads {FORMAT!r}; index the videos again into another folder"
+                f"the library at {address} has the format {about.get('format')!r}, and this version of mmpt reads "
+                f"{FORMAT!r}; index the videos again into another folder"
             )
-        return cls(os.fspath(address), database, about)
+        return cls(address, database, about)
 
     @property
     def folder(self) -> Path | None:
@@ -136,7 +125,7 @@ class Store:
         Returns:
             A number that grows with each commit of any process that changes which videos there are.
         """
-        return self._tables["videos"].version
+        return self._database.version("videos")
 
     def videos(self) -> dict[str, VideoRecord]:
         """Give the library's videos.
@@ -185,17 +174,15 @@ class Store:
         if len(set(ids)) < len(ids):
             raise ValueError("a video stands there twice; give each once")
         revisions = [new_revision() for _ in entries]
-        before = self._rows()
-        self._append("vectors", vector_rows(entries, revisions))
-        self._append("captions", caption_rows(entries, revisions))
-        rows = video_rows(entries, revisions)
-        replaced = [before[video_id]["revision"] for video_id in ids if video_id in before]
-        if not replaced:
-            self._append("videos", rows)
+        before = self._database.read("videos", "id", ids, ["revision"])
+        self._database.append("vectors", vector_rows(entries, revisions))
+        self._database.append("captions", caption_rows(entries, revisions))
+        rows = record_rows([entry.record for entry in entries], revisions)
+        if not before:
+            self._database.append("videos", rows)
             return
-        merge = self._tables["videos"].merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
-        persistent(lambda: merge.execute(rows))
-        self._drop(replaced)
+        self._database.merge("videos", rows, "id")
+        self._drop([row["revision"] for row in before])
 
     def change(self, records: Sequence[VideoRecord]) -> None:
         """Change what the library says of videos: their paths, say, and nothing of their vectors and captions.
@@ -208,9 +195,8 @@ class Store:
         if not known:
             return
         revisions = [rows[record.id]["revision"] for record in known]
-        same = "target.revision = source.revision"  # another process may have put in the video anew
-        merge = self._tables["videos"].merge_insert("id").when_matched_update_all(where=same)
-        persistent(lambda: merge.execute(record_rows(known, revisions)))
+        # of the same revision only: another process may have put the video in anew
+        self._database.change("videos", record_rows(known, revisions), "id", "revision")
 
     def delete(self, ids: Iterable[str]) -> int:
         """Take videos out.
@@ -221,13 +207,12 @@ class Store:
         Returns:
             How many were taken out.
         """
-        rows = self._rows(every=True)
         gone = set(ids)
-        found = [row for row in rows.values() if row["id"] in gone]
-        for names in _portions(sorted({row["id"] for row in found})):
-            persistent(lambda names=names: self._tables["videos"].delete(one_of("id", names)))
+        found = [row for row in self._database.rows("videos", ["id", "revision"]) if row["id"] in gone]
+        names = sorted({row["id"] for row in found})
+        self._database.drop("videos", "id", names)
         self._drop([row["revision"] for row in found])
-        return len({row["id"] for row in found})
+        return len(names)
 
     def vectors(self, ids: Collection[str] | None = None) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         """Read videos' windows and vectors, a bounded part at a time.
@@ -241,7 +226,9 @@ class Store:
         """
         rows = [row for video_id, row in self._rows().items() if ids is None or video_id in ids]
         for part in self._by_size(rows):
-            found = self._read("vectors", [row["revision"] for row in part], ["revision", "windows", "vectors"])
+            found = self._database.read(
+                "vectors", "revision", [row["revision"] for row in part], ["revision", "windows", "vectors"]
+            )
             by_revision = {row["revision"]: row for row in found}
             for row in part:
                 kept = by_revision.get(row["revision"])
@@ -261,7 +248,7 @@ class Store:
             ValueError: the library has no such video.
         """
         for _ in range(2):  # another process may put the video in anew in between
-            found = self._read("vectors", [self._revision(video_id)], ["tokens"])
+            found = self._database.read("vectors", "revision", [self._revision(video_id)], ["tokens"])
             if found:
                 return to_vectors(found[0]["tokens"], self.dim)
         raise ValueError(f"the video {video_id} has lost its vectors; run: mmpt library check --repair")
@@ -278,7 +265,8 @@ class Store:
         Raises:
             ValueError: the library has no such video.
         """
-        found = self._read("captions", [self._revision(video_id)], ["number", "start", "end", "text"])
+        columns = ["number", "start", "end", "text"]
+        found = self._database.read("captions", "revision", [self._revision(video_id)], columns)
         return [to_caption(row) for row in sorted(found, key=lambda row: row["number"])]
 
     def full_text(self, words: str, limit: int, ids: Collection[str] | None = None) -> list[tuple[str, Caption, float]]:
@@ -298,8 +286,7 @@ class Store:
         where = one_of("id", sorted(ids)) if ids is not None and len(ids) <= MAX_NAMED else None
         count = 2 * limit + 16  # some may be of videos that are not, or no longer, there
         while True:
-            query = self._tables["captions"].search(_words(words), query_type="fts")
-            found = (query.where(where, prefilter=True) if where else query).limit(count).to_arrow().to_pylist()
+            found = self._database.find_text("captions", words, count, where)
             hits = [row for row in found if row["revision"] in current]
             if len(hits) >= limit or len(found) < count:
                 break
@@ -309,7 +296,7 @@ class Store:
 
     def sources(self) -> list[Source]:
         """Give what was indexed, and what is not to come back."""
-        rows = self._tables["sources"].to_arrow().to_pylist()
+        rows = self._database.rows("sources")
         return sorted((Source(**row) for row in rows), key=lambda source: source.path)
 
     def remember(self, sources: Iterable[Source]) -> None:
@@ -321,13 +308,11 @@ class Store:
         known = set(self.sources())
         new = [asdict(source) for source in sources if source not in known]
         if new:
-            merge = self._tables["sources"].merge_insert("path").when_matched_update_all().when_not_matched_insert_all()
-            persistent(lambda: merge.execute(pa.Table.from_pylist(new, schema=SOURCES)))
+            self._database.merge("sources", pa.Table.from_pylist(new, schema=SOURCES), "path")
 
     def forget(self, paths: Iterable[str]) -> None:
         """Forget that folders or files were indexed."""
-        for names in _portions(sorted(paths)):
-            persistent(lambda names=names: self._tables["sources"].delete(one_of("path", names)))
+        self._database.drop("sources", "path", sorted(paths))
 
     def orphans(self, older_than: float = ORPHAN_AGE) -> list[str]:
         """Find what a killed process left.
@@ -338,16 +323,19 @@ class Store:
         Returns:
             Revisions of vectors and captions that no video names.
         """
-        stored: set[str] = set()
-        for name in ("vectors", "captions"):
-            stored.update(self._tables[name].search().select(["revision"]).to_arrow()["revision"].to_pylist())
-        named = {row["revision"] for row in self._rows(every=True).values()}
-        return sorted(revision for revision in stored - named if revision_age(revision) > older_than)
+        stored = self._revisions("vectors") | self._revisions("captions")
+        left = stored - self._revisions("videos")
+        return sorted(revision for revision in left if revision_age(revision) > older_than)
 
     def lost(self) -> list[str]:
-        """Find videos whose vectors are not there, which only a fault of the disk or a foreign hand can bring about."""
-        stored = set(self._tables["vectors"].search().select(["revision"]).to_arrow()["revision"].to_pylist())
+        """Find videos whose vectors are not there, as only a fault of the disk or a foreign hand can bring about."""
+        stored = self._revisions("vectors")
         return [video_id for video_id, row in self._rows().items() if row["revision"] not in stored]
+
+    def doubles(self) -> list[str]:
+        """Find videos that stand there twice, as when two processes put one in at the same moment; one is read."""
+        counts = Counter(row["id"] for row in self._database.rows("videos", ["id"]))
+        return sorted(video_id for video_id, count in counts.items() if count > 1)
 
     def tidy(self, *, older_than: float = ORPHAN_AGE, force: bool = False) -> int:
         """Take away what killed processes left, and bring tables of many small pieces into a few.
@@ -359,44 +347,36 @@ class Store:
         Returns:
             How many revisions were taken away.
         """
-        orphans = self.orphans(older_than)
-        self._drop(orphans)
-        for table in self._tables.values():
-            pieces = table.stats()["fragment_stats"]["num_fragments"]
-            if force or pieces > max(MIN_FRAGMENTS, table.count_rows() // 2):
-                persistent(lambda table=table: table.optimize(cleanup_older_than=OLD))
-        return len(orphans)
+        rows = sorted(self._database.rows("videos", ["id", "revision"]), key=lambda row: row["revision"])
+        last = {row["id"]: row["revision"] for row in rows}
+        doubles = [row["revision"] for row in rows if row["revision"] != last[row["id"]]]
+        self._database.drop("videos", "revision", doubles)
+        left = [*doubles, *self.orphans(older_than)]
+        self._drop(left)
+        for name in TABLES:
+            self._database.compact(name, force=force)
+        return len(left)
 
-    def _rows(self, *, every: bool = False) -> dict[str, dict[str, Any]]:
-        """The rows of `videos` by id, or by revision with `every`; of two with one id, the later."""
-        rows = self._tables["videos"].to_arrow().to_pylist()
-        rows.sort(key=lambda row: row["revision"])
-        return {row["revision" if every else "id"]: row for row in rows}
+    def _rows(self) -> dict[str, Row]:
+        """The rows of `videos` by id, in the order in which they came; of two with one id, the later."""
+        rows = sorted(self._database.rows("videos"), key=lambda row: row["revision"])
+        return {row["id"]: row for row in rows}
+
+    def _revisions(self, name: str) -> set[str]:
+        return {row["revision"] for row in self._database.rows(name, ["revision"])}
 
     def _revision(self, video_id: str) -> str:
-        found = self._tables["videos"].search().where(one_of("id", [video_id])).select(["revision"]).to_arrow()
-        if not len(found):
+        found = self._database.read("videos", "id", [video_id], ["revision"])
+        if not found:
             raise ValueError(f"the library at {self.address} has no video {video_id!r}; mmpt library stats lists them")
-        return max(found["revision"].to_pylist())
-
-    def _append(self, name: str, rows: pa.Table) -> None:
-        if len(rows):
-            persistent(lambda: self._tables[name].add(rows))
-
-    def _read(self, name: str, revisions: Sequence[str], columns: list[str]) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        for names in _portions(revisions):
-            query = self._tables[name].search().where(one_of("revision", names)).select(columns)
-            found += query.to_arrow().to_pylist()
-        return found
+        return max(row["revision"] for row in found)
 
     def _drop(self, revisions: Sequence[str]) -> None:
-        for names in _portions(revisions):
-            for name in ("captions", "vectors"):
-                persistent(lambda name=name, names=names: self._tables[name].delete(one_of("revision", names)))
+        for name in ("captions", "vectors"):
+            self._database.drop(name, "revision", revisions)
 
-    def _by_size(self, rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-        part: list[dict[str, Any]] = []
+    def _by_size(self, rows: list[Row]) -> Iterator[list[Row]]:
+        part: list[Row] = []
         size = 0
         for row in rows:
             part.append(row)
@@ -406,33 +386,3 @@ class Store:
                 part, size = [], 0
         if part:
             yield part
-
-
-def local_folder(address: str | os.PathLike[str]) -> Path | None:
-    """Give the folder that an address is, or None for an object store's."""
-    text = os.fspath(address)
-    return None if "://" in text else Path(text).expanduser().absolute()
-
-
-def _connect(address: str | os.PathLike[str]) -> Any:
-    lancedb = require("lancedb", extra="search")
-    folder = local_folder(address)
-    if folder is not None and folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is a file; a library is a folder, or an address such as s3://bucket/library")
-    where = os.fspath(address) if folder is None else str(folder)
-    return lancedb.connect(where, read_consistency_interval=timedelta(0))
-
-
-def _full_text() -> Any:
-    fts = require("lancedb.index", extra="search").FTS
-    return fts(language="English", stem=True, remove_stop_words=True, ascii_folding=True)
-
-
-def _words(words: str) -> Any:
-    """Words as words, whatever signs they hold that a language of queries would read."""
-    return require("lancedb.query", extra="search").MatchQuery(words, "text")
-
-
-def _portions(values: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(values), MAX_NAMED):
-        yield values[start : start + MAX_NAMED]

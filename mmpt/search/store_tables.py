@@ -1,11 +1,9 @@
 """The tables of a library's store: what their rows hold, and how they become records and arrays."""
 
-import logging
-import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -14,7 +12,6 @@ import pyarrow as pa
 from mmpt.search.records import Caption, VideoRecord
 
 FORMAT = "mmpt-library-1"
-PATIENCE = 60.0  # seconds that a write is tried again while other processes write too
 WINDOWS, NUMBERS = np.dtype("<i4"), np.dtype("<f2")
 
 ABOUT = pa.schema([("about", pa.string())])
@@ -59,10 +56,6 @@ CAPTIONS = pa.schema(
         ("text", pa.string()),
     ]
 )
-
-logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -146,11 +139,6 @@ def revision_age(revision: str) -> float:
     return time.time() - int(revision.partition("-")[0]) / 1e9
 
 
-def video_rows(entries: Iterable[Entry], revisions: Iterable[str]) -> pa.Table:
-    """Make the rows that make videos part of the library."""
-    return record_rows((entry.record for entry in entries), revisions)
-
-
 def record_rows(records: Iterable[VideoRecord], revisions: Iterable[str]) -> pa.Table:
     """Make rows of records, each with its revision."""
     rows = [
@@ -210,39 +198,3 @@ def to_windows(raw: bytes) -> np.ndarray:
 def to_vectors(raw: bytes, dim: int) -> np.ndarray:
     """Give vectors back, float16 (W or S, D)."""
     return np.frombuffer(raw, NUMBERS).astype(np.float16).reshape(-1, dim)
-
-
-def one_of(column: str, values: Iterable[str]) -> str:
-    """Write the condition that a column has one of some values."""
-    quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
-    return f"{column} IN ({quoted})" if quoted else "false"
-
-
-def persistent(write: Callable[[], T]) -> T:
-    """Write, and try again where another process's write came between.
-
-    Args:
-        write: the write; nothing is left of it when it raises.
-
-    Returns:
-        What it gives.
-
-    Raises:
-        Exception: what it raises for another reason, or after a minute of conflicts.
-    """
-    end, pause = time.monotonic() + PATIENCE, 0.01
-    jitter = random.Random()  # of its own: two processes must not wait for the same time
-    while True:
-        try:
-            return write()
-        except (RuntimeError, OSError, ValueError) as error:
-            if not _is_conflict(error) or time.monotonic() > end:
-                raise
-            logger.info("another process writes too; trying again (%s)", error)
-        time.sleep(pause * (0.5 + jitter.random()))
-        pause = min(2 * pause, 1.0)
-
-
-def _is_conflict(error: Exception) -> bool:
-    text = str(error).lower()
-    return "conflict" in text or "contention" in text or "concurrent" in text

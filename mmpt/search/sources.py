@@ -1,0 +1,100 @@
+"""What a library was asked to index: folders and files, and the videos that they are now."""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mmpt.search.narration import CaptionFinder
+from mmpt.search.store_tables import Source
+from mmpt.video.finding import VIDEO_SUFFIXES, videos_below
+
+Listed = list[tuple[Path, Source]]
+
+
+def absolute(path: str | os.PathLike[str]) -> Path:
+    """Give an absolute path; links are kept, since what a user calls a file is what is shown."""
+    try:
+        return Path(os.path.abspath(Path(path).expanduser()))
+    except RuntimeError:  # "~name" where nobody has that name
+        return Path(os.path.abspath(path))
+
+
+def check_name(path: str | os.PathLike[str]) -> None:
+    """Refuse a path that is no text, which a table cannot hold.
+
+    Args:
+        path: the path.
+
+    Raises:
+        ValueError: its bytes are not UTF-8.
+    """
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{os.fspath(path)!r}: the name is not in UTF-8; rename the file or folder to index it"
+        ) from error
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Whether a path is a folder's, or that of something below it."""
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+def list_videos(sources: Sequence[Source], *, strict: bool) -> tuple[Listed, list[str]]:
+    """Find the video files of sources.
+
+    Args:
+        sources: folders and files.
+        strict: refuse a folder without a video.
+
+    Returns:
+        The files, each once and with the source that it is of, the last one where it is of several; and what cannot be
+        looked into, one sentence each.
+
+    Raises:
+        ValueError: (strict) a folder holds no video.
+    """
+    listed: dict[Path, Source] = {}
+    unreadable: list[str] = []
+    for source in sources:
+        path = Path(source.path)
+        if not path.is_dir():
+            listed[path] = source
+            continue
+        found, barred = videos_below(path)
+        if strict and not found and not barred:
+            raise ValueError(
+                f"{path} is a folder that holds no video; known endings are {' '.join(sorted(VIDEO_SUFFIXES))}"
+            )
+        listed.update(dict.fromkeys(found, source))
+        unreadable += barred
+    return list(listed.items()), unreadable
+
+
+def wanted_again(sources: Iterable[Source], listed: Listed) -> list[Source]:
+    """Find videos that were taken out once and are asked for now.
+
+    Args:
+        sources: that the library knows.
+        listed: the videos that are asked for.
+
+    Returns:
+        Sources of their own, no longer excluded.
+    """
+    excluded = {source.path for source in sources if source.excluded}
+    return [replace(source, path=str(path)) for path, source in listed if str(path) in excluded]
+
+
+def with_finders(listed: Listed) -> list[tuple[Path, CaptionFinder]]:
+    """Give each video the finder of its captions; those of one source share one, which lists folders once."""
+    finders: dict[Source, CaptionFinder] = {}
+    found = []
+    for path, source in listed:
+        how = replace(source, path="")
+        if how not in finders:
+            folder = Path(source.captions) if source.captions else None
+            finders[how] = CaptionFinder(folder, language=source.language, encoding=source.encoding)
+        found.append((path, finders[how]))
+    return found

@@ -1,0 +1,190 @@
+"""LanceDB as a library uses it: a few tables, rows in and out, and writes that get along with other processes'."""
+
+import logging
+import os
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+from mmpt.utils.optional import require
+
+MAX_NAMED = 500  # values that a condition names
+PATIENCE = 60.0  # seconds that a write is tried again while other processes write too
+OLD = timedelta(minutes=10)  # versions that readers may still look at
+MIN_PIECES = 64  # commits after which a table is worth compacting; later half its rows, so that copying stays linear
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Row = dict[str, Any]
+
+
+class Database:
+    """The tables at an address; always in the state that the last commit of any process left.
+
+    Args:
+        address: a folder, or another address that LanceDB takes.
+
+    Raises:
+        ValueError: the address is a file's.
+    """
+
+    def __init__(self, address: str | os.PathLike[str]) -> None:
+        lancedb = require("lancedb", extra="search")
+        folder = local_folder(address)
+        if folder is not None and folder.exists() and not folder.is_dir():
+            raise ValueError(f"{folder} is a file; a library is a folder, or an address such as s3://bucket/library")
+        where = os.fspath(address) if folder is None else str(folder)
+        self._connection = lancedb.connect(where, read_consistency_interval=timedelta(0))
+        self._tables: dict[str, Any] = {}
+
+    def make(self, schemas: Mapping[str, pa.Schema], *, text_table: str) -> None:
+        """Make tables where there are none.
+
+        Args:
+            schemas: their names and columns.
+            text_table: the one whose column `text` is searched for words.
+        """
+        for name, schema in schemas.items():
+            self._connection.create_table(name, schema=schema, exist_ok=True)
+        table = self._table(text_table)
+        if not table.list_indices():
+            fts = require("lancedb.index", extra="search").FTS
+            kind = fts(language="English", stem=True, remove_stop_words=True, ascii_folding=True)
+            persistent(lambda: table.create_index("text", config=kind))
+
+    def make_with(self, name: str, rows: pa.Table) -> None:
+        """Make a table that has its rows from the first moment on; nothing happens where there is one."""
+        self._connection.create_table(name, data=rows, exist_ok=True)
+
+    def has(self, name: str) -> bool:
+        """Whether there is a table of that name."""
+        try:
+            return bool(self._table(name))
+        except (ValueError, FileNotFoundError):
+            return False
+
+    def version(self, name: str) -> int:
+        """Give a number that grows with each commit to a table."""
+        return self._table(name).version
+
+    def count(self, name: str) -> int:
+        """Count a table's rows."""
+        return self._table(name).count_rows()
+
+    def rows(self, name: str, columns: Sequence[str] | None = None) -> list[Row]:
+        """Read all rows of a table."""
+        query = self._table(name).search()
+        return (query if columns is None else query.select(list(columns))).to_arrow().to_pylist()
+
+    def read(self, name: str, column: str, values: Sequence[str], columns: Sequence[str]) -> list[Row]:
+        """Read the rows whose column has one of some values."""
+        found: list[Row] = []
+        for part in _portions(values):
+            query = self._table(name).search().where(one_of(column, part)).select(list(columns))
+            found += query.to_arrow().to_pylist()
+        return found
+
+    def find_text(self, name: str, words: str, count: int, where: str | None) -> list[Row]:
+        """Read the rows whose text has words, with their BM25 `_score`; rows of which no index knows yet are found too.
+
+        Args:
+            name: of the table.
+            words: as plain words, whatever signs they hold that a language of queries would read.
+            count: of rows at most, the best ones.
+            where: a condition on the rows.
+        """
+        match = require("lancedb.query", extra="search").MatchQuery(words, "text")
+        query = self._table(name).search(match, query_type="fts")
+        if where is not None:
+            query = query.where(where, prefilter=True)
+        return query.limit(count).to_arrow().to_pylist()
+
+    def append(self, name: str, rows: pa.Table) -> None:
+        """Add rows, with one commit."""
+        if len(rows):
+            persistent(lambda: self._table(name).add(rows))
+
+    def merge(self, name: str, rows: pa.Table, on: str) -> None:
+        """Add rows in the place of those with the same value in a column, with one commit."""
+        merge = self._table(name).merge_insert(on).when_matched_update_all().when_not_matched_insert_all()
+        persistent(lambda: merge.execute(rows))
+
+    def change(self, name: str, rows: pa.Table, on: str, same: str) -> None:
+        """Change the rows with the same value in two columns, with one commit; others are passed over."""
+        merge = self._table(name).merge_insert(on).when_matched_update_all(where=f"target.{same} = source.{same}")
+        persistent(lambda: merge.execute(rows))
+
+    def drop(self, name: str, column: str, values: Sequence[str]) -> None:
+        """Remove the rows whose column has one of some values."""
+        for part in _portions(values):
+            persistent(lambda part=part: self._table(name).delete(one_of(column, part)))
+
+    def compact(self, name: str, *, force: bool = False) -> None:
+        """Bring a table of many small pieces into a few, its index up to date, and let old versions go.
+
+        Args:
+            name: of the table.
+            force: also where there are few pieces.
+        """
+        table = self._table(name)
+        pieces = table.stats()["fragment_stats"]["num_fragments"]
+        if force or pieces > max(MIN_PIECES, table.count_rows() // 2):
+            persistent(lambda: table.optimize(cleanup_older_than=OLD))
+
+    def _table(self, name: str) -> Any:
+        if name not in self._tables:
+            self._tables[name] = self._connection.open_table(name)
+        return self._tables[name]
+
+
+def local_folder(address: str | os.PathLike[str]) -> Path | None:
+    """Give the folder that an address is, or None for an object store's."""
+    text = os.fspath(address)
+    return None if "://" in text else Path(text).expanduser().absolute()
+
+
+def one_of(column: str, values: Iterable[str]) -> str:
+    """Write the condition that a column has one of some values."""
+    quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
+    return f"{column} IN ({quoted})" if quoted else "false"
+
+
+def persistent(write: Callable[[], T]) -> T:
+    """Write, and try again where another process's write came between.
+
+    Args:
+        write: the write; nothing is left of it when it raises.
+
+    Returns:
+        What it gives.
+
+    Raises:
+        Exception: what it raises for another reason, or after a minute of conflicts.
+    """
+    end, pause = time.monotonic() + PATIENCE, 0.01
+    jitter = random.Random()  # of its own: two processes must not wait for the same time
+    while True:
+        try:
+            return write()
+        except (RuntimeError, OSError, ValueError) as error:
+            if not _is_conflict(error) or time.monotonic() > end:
+                raise
+            logger.info("another process writes too; trying again (%s)", error)
+        time.sleep(pause * (0.5 + jitter.random()))
+        pause = min(2 * pause, 1.0)
+
+
+def _is_conflict(error: Exception) -> bool:
+    text = str(error).lower()
+    return "conflict" in text or "contention" in text or "concurrent" in text
+
+
+def _portions(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(values), MAX_NAMED):
+        yield values[start : start + MAX_NAMED]
