@@ -1,0 +1,35 @@
+"""A process that makes thumbnails, so that no video, however made, can bring the server down.
+
+On stdin it takes a line of JSON for each picture, [path, second, width]; on stdout it answers with a line, the number
+of bytes that follow, or a message that begins with "!".
+"""
+
+import json
+import sys
+
+from mmpt.server.confine import confine
+
+MEMORY = 2 << 30  # bytes of address space
+
+
+def main() -> int:
+    """Answer until stdin ends."""
+    confine(memory=MEMORY, file_bytes=0)
+    from mmpt.video.thumbnails import thumbnail  # only now, within the limits
+
+    out = sys.stdout.buffer
+    for line in sys.stdin:
+        path, second, width = json.loads(line)
+        try:
+            picture = thumbnail(path, second, width)
+        except (OSError, ValueError, MemoryError) as error:
+            message = " ".join(str(error).split()) or type(error).__name__
+            out.write(f"!{message[:1000]}\n".encode("utf-8", "replace"))
+        else:
+            out.write(f"{len(picture)}\n".encode() + picture)
+        out.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

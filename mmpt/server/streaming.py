@@ -1,0 +1,184 @@
+"""Videos over HTTP, whole or in ranges, as players ask for them (RFC 9110, section 14)."""
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+from email.utils import formatdate
+from pathlib import Path
+
+from anyio import to_thread
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from mmpt.search.records import VideoRecord
+from mmpt.server.errors import ProblemError
+from mmpt.server.limits import Gate
+from mmpt.utils.content import remembered_hash
+
+BLOCK = 256 << 10  # bytes sent at a time
+SAME_TIME = 0.01  # seconds; file times are kept as floating-point numbers
+TYPES = {
+    ".mp4": "video/mp4",
+    ".m4v": "video/mp4",
+    ".mov": "video/mp4",  # the same family of containers; browsers refuse to try video/quicktime
+    ".webm": "video/webm",
+    ".mkv": "video/x-matroska",
+    ".avi": "video/x-msvideo",
+    ".mpg": "video/mpeg",
+    ".mpeg": "video/mpeg",
+    ".ts": "video/mp2t",
+    ".flv": "video/x-flv",
+    ".wmv": "video/x-ms-wmv",
+    ".3gp": "video/3gpp",
+    ".ogv": "video/ogg",
+}
+RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which bytes of a file are sent.
+
+    Attributes:
+        first: the first one.
+        count: how many.
+        whole: nothing less was asked for.
+    """
+
+    first: int
+    count: int
+    whole: bool
+
+
+def choose(asked: str | None, size: int) -> Part:
+    """Read a Range header.
+
+    Args:
+        asked: the header, or None.
+        size: of the file, in bytes.
+
+    Returns:
+        The part to send. Several ranges, other units and nonsense are passed over, as the standard allows: all is sent.
+
+    Raises:
+        ProblemError: 416, the range lies outside the file.
+    """
+    match = RANGE.fullmatch(asked.strip().replace(" ", "")) if asked else None
+    if match is None or match.groups() == ("", ""):
+        return Part(0, size, whole=True)
+    first, last = match.groups()
+    if not first:  # the last so many bytes
+        count = min(int(last), size)
+        begin = size - count
+    else:
+        begin = int(first)
+        if last and int(last) < begin:
+            return Part(0, size, whole=True)
+        count = min(int(last) + 1 if last else size, size) - begin
+    if count <= 0:
+        raise ProblemError(
+            416,
+            f"{asked!r} lies outside the file's {size} bytes",
+            "ask for a range inside it",
+            {"Content-Range": f"bytes */{size}", "Accept-Ranges": "bytes"},
+        )
+    return Part(begin, count, whole=False)
+
+
+def open_video(record: VideoRecord) -> int:
+    """Open the file of a video, if it is still the one that was indexed.
+
+    Args:
+        record: the video, from the library's own table.
+
+    Returns:
+        A file descriptor.
+
+    Raises:
+        ProblemError: the file is gone, is none, or has changed.
+    """
+    try:
+        file = os.open(record.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe would block for ever
+    except OSError:
+        raise ProblemError(
+            404,
+            "the video's file cannot be read where it was indexed",
+            "run on the server's machine: mmpt index update",
+        ) from None
+    try:
+        about = os.fstat(file)
+        if not stat.S_ISREG(about.st_mode) or not _is_same(record, about.st_mtime):
+            raise ProblemError(
+                409, "the video's file has changed since it was indexed", "run on the server's machine: mmpt index update"
+            )
+    except ProblemError:
+        os.close(file)
+        raise
+    return file
+
+
+def _is_same(record: VideoRecord, modified: float) -> bool:
+    """Whether a file still has the content that was indexed; only a file with a new time is read to know."""
+    return abs(modified - record.modified) <= SAME_TIME or remembered_hash(record.path).startswith(record.id)
+
+
+class VideoResponse(Response):
+    """Sends a video's file.
+
+    Args:
+        record: the video.
+        gate: how many are sent at a time.
+    """
+
+    def __init__(self, record: VideoRecord, gate: Gate) -> None:
+        super().__init__(media_type=TYPES.get(Path(record.path).suffix.lower(), "application/octet-stream"))
+        self._record = record
+        self._gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request; raises ProblemError before anything is sent."""
+        async with self._gate.slot():
+            file = await to_thread.run_sync(open_video, self._record)
+            try:
+                await self._answer(file, scope, send)
+            finally:
+                os.close(file)
+
+    async def _answer(self, file: int, scope: Scope, send: Send) -> None:
+        about = os.fstat(file)
+        asked = Headers(scope=scope)
+        tag, changed = f'"{self._record.id}"', formatdate(int(about.st_mtime), usegmt=True)
+        headers = {
+            "Accept-Ranges": "bytes",
+            "ETag": tag,
+            "Last-Modified": changed,
+            "Cache-Control": "private, no-cache",
+            "Content-Type": self.media_type or "application/octet-stream",
+        }
+        if tag in [part.strip() for part in asked.get("if-none-match", "").split(",")]:
+            await _begin(send, 304, headers)
+            await send({"type": "http.response.body"})
+            return
+        fresh = asked.get("if-range", tag) in (tag, changed)
+        part = choose(asked.get("range") if fresh else None, about.st_size)
+        headers["Content-Length"] = str(part.count)
+        if not part.whole:
+            headers["Content-Range"] = f"bytes {part.first}-{part.first + part.count - 1}/{about.st_size}"
+        await _begin(send, 200 if part.whole else 206, headers)
+        left = 0 if scope["method"] == "HEAD" else part.count
+        place = part.first
+        while left:
+            block = await to_thread.run_sync(os.pread, file, min(BLOCK, left), place)
+            if not block:  # the file shrank meanwhile: end the connection, since what was promised cannot come
+                raise OSError(f"{self._record.path} became shorter while it was sent")
+            place, left = place + len(block), left - len(block)
+            await send({"type": "http.response.body", "body": block, "more_body": left > 0})
+        if scope["method"] == "HEAD" or not part.count:
+            await send({"type": "http.response.body"})
+
+
+async def _begin(send: Send, status: int, headers: dict[str, str]) -> None:
+    raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": raw})

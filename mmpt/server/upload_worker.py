@@ -1,0 +1,53 @@
+"""A process that takes one uploaded video into a library, within limits of memory and time.
+
+On stdin it takes one JSON object, {address, opening, path, memory, seconds}; on stdout it answers with a line of JSON for
+each event, and a last one, {"result": "added" | "known" | "failed", "detail": ...}.
+"""
+
+import json
+import sys
+import warnings
+from typing import Any, TextIO
+
+from mmpt.server.confine import confine
+
+FILE_BYTES = 4 << 30  # the largest file that may be written: features, and the library's own
+
+
+def main() -> int:
+    """Take the video in."""
+    answers = sys.stdout
+    sys.stdout = sys.stderr  # what libraries print is no answer
+    order = json.loads(sys.stdin.readline())
+    confine(memory=order["memory"], seconds=order["seconds"], file_bytes=FILE_BYTES)
+    from mmpt.search.library import VideoLibrary  # only now, within the limits
+
+    warnings.simplefilter("ignore")
+    try:
+        library = VideoLibrary(order["address"], **order["opening"])
+        report = library.add([order["path"]], on_event=lambda event: _tell(answers, _event(event)))
+    except MemoryError:
+        _tell(answers, {"result": "failed", "detail": "the video takes more memory than the server allows"})
+        return 1
+    except (OSError, ValueError, ModuleNotFoundError, RuntimeError) as error:  # torch tells of memory by RuntimeError
+        _tell(answers, {"result": "failed", "detail": str(error)})
+        return 1
+    if report.failed:
+        _tell(answers, {"result": "failed", "detail": report.failed[0][1]})
+        return 1
+    warned = "; ".join(message for _, message in report.warned)
+    _tell(answers, {"result": "added" if report.added else "known", "detail": warned})
+    return 0
+
+
+def _event(event: Any) -> dict[str, Any]:
+    return {"event": event.kind, "seconds": event.seconds}
+
+
+def _tell(answers: TextIO, message: dict[str, Any]) -> None:
+    answers.write(json.dumps(message) + "\n")
+    answers.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
