@@ -207,7 +207,9 @@ class VideoLibrary:
             word, path = os.fspath(name), str(absolute(name))
             found = [record for record in records.values() if record.id == word or is_below(record.path, path)]
             if not found and path not in sources:
-                raise ValueError(f"the library has no video {word!r}, nor one below it; mmpt library stats lists them")
+                raise ValueError(
+                    f"the library has no video {word!r}, nor one below it; see: mmpt library stats --videos"
+                )
             ids.update(record.id for record in found)
             forgotten.update(source for source in sources if is_below(source, path))
         self.store.forget(forgotten)

@@ -92,11 +92,9 @@ class Store:
             FileNotFoundError: there is no library.
             ValueError: it was made by a version of this program that keeps it otherwise.
         """
-        address = os.fspath(address)
-        folder = local_folder(address)
-        looked_for = folder is None or not folder.exists() or folder.is_file() or (folder / "about.lance").is_dir()
-        database = Database(address) if looked_for and (folder is None or folder.exists()) else None
-        if database is None or not database.has("about"):
+        address, folder = os.fspath(address), local_folder(address)
+        there = folder is None or folder.exists()  # else LanceDB would make it
+        if not there or not (database := Database(address)).has("about"):
             raise FileNotFoundError(
                 f"there is no library at {address}; make one with: mmpt index VIDEOS --library {address}"
             )
@@ -225,13 +223,15 @@ class Store:
             takes out meanwhile is left out.
         """
         rows = [row for video_id, row in self._rows().items() if ids is None or video_id in ids]
-        for part in self._by_size(rows):
-            found = self._database.read(
-                "vectors", "revision", [row["revision"] for row in part], ["revision", "windows", "vectors"]
-            )
-            by_revision = {row["revision"]: row for row in found}
-            for row in part:
-                kept = by_revision.get(row["revision"])
+        moved: list[str] = []
+        for row, kept in self._with_vectors(rows):
+            if kept is None:
+                moved.append(row["id"])
+                continue
+            yield row["id"], to_windows(kept["windows"]), to_vectors(kept["vectors"], self.dim)
+        if moved:  # another process has put them in anew, or taken them out
+            now = self._rows()
+            for row, kept in self._with_vectors([now[video_id] for video_id in moved if video_id in now]):
                 if kept is not None:
                     yield row["id"], to_windows(kept["windows"]), to_vectors(kept["vectors"], self.dim)
 
@@ -247,11 +247,10 @@ class Store:
         Raises:
             ValueError: the library has no such video.
         """
-        for _ in range(2):  # another process may put the video in anew in between
-            found = self._database.read("vectors", "revision", [self._revision(video_id)], ["tokens"])
-            if found:
-                return to_vectors(found[0]["tokens"], self.dim)
-        raise ValueError(f"the video {video_id} has lost its vectors; run: mmpt library check --repair")
+        found = self._of("vectors", video_id, ["tokens"])
+        if not found:
+            raise ValueError(f"the video {video_id} has lost its vectors; run: mmpt library check --repair")
+        return to_vectors(found[0]["tokens"], self.dim)
 
     def captions(self, video_id: str) -> list[Caption]:
         """Read what is said in a video.
@@ -265,8 +264,7 @@ class Store:
         Raises:
             ValueError: the library has no such video.
         """
-        columns = ["number", "start", "end", "text"]
-        found = self._database.read("captions", "revision", [self._revision(video_id)], columns)
+        found = self._of("captions", video_id, ["number", "start", "end", "text"])
         return [to_caption(row) for row in sorted(found, key=lambda row: row["number"])]
 
     def full_text(self, words: str, limit: int, ids: Collection[str] | None = None) -> list[tuple[str, Caption, float]]:
@@ -365,11 +363,29 @@ class Store:
     def _revisions(self, name: str) -> set[str]:
         return {row["revision"] for row in self._database.rows(name, ["revision"])}
 
+    def _of(self, name: str, video_id: str, columns: list[str]) -> list[Row]:
+        """A video's rows in a table, all of one revision that is not replaced meanwhile."""
+        revision = self._revision(video_id)
+        while True:
+            found = self._database.read(name, "revision", [revision], columns)
+            before, revision = revision, self._revision(video_id)
+            if before == revision:
+                return found
+
     def _revision(self, video_id: str) -> str:
         found = self._database.read("videos", "id", [video_id], ["revision"])
         if not found:
-            raise ValueError(f"the library at {self.address} has no video {video_id!r}; mmpt library stats lists them")
+            raise ValueError(
+                f"the library at {self.address} has no video {video_id!r}; see: mmpt library stats --videos"
+            )
         return max(row["revision"] for row in found)
+
+    def _with_vectors(self, rows: list[Row]) -> Iterator[tuple[Row, Row | None]]:
+        """Rows of `videos`, each with its row of windows and vectors where there is one; a bounded part at a time."""
+        for part in self._by_size(rows):
+            revisions, columns = [row["revision"] for row in part], ["revision", "windows", "vectors"]
+            found = {row["revision"]: row for row in self._database.read("vectors", "revision", revisions, columns)}
+            yield from ((row, found.get(row["revision"])) for row in part)
 
     def _drop(self, revisions: Sequence[str]) -> None:
         for name in ("captions", "vectors"):
