@@ -17,6 +17,7 @@ COMMANDS = {  # command -> what it does, in one line; its file is mmpt/cli/<comm
     "score": "score videos against sentences, with the best moment's time code",
     "index": "put videos into a library that can be searched",
     "library": "say what is in a library, check it, export it",
+    "serve": "give a library an API and a page to search it with",
     "convert": "turn an original checkpoint into a safetensors folder, and back",
     "download": "fetch the published weights to the documented places",
     "shard": "put feature files into the shards that training reads",
@@ -29,6 +30,7 @@ COMMANDS = {  # command -> what it does, in one line; its file is mmpt/cli/<comm
     "compare": "compare two result cards, with how sure the differences are",
     "doctor": "say what is installed, what is missing and which command gets it",
     "extract": "turn videos into feature files, many at a time",
+    "toy": "make a small world of narrated how-to videos to learn from",
     "demo": "score a short rendered clip with seeded random weights",
 }
 
