@@ -21,11 +21,9 @@ from mmpt.search.records import Caption, VideoRecord
 from mmpt.search.store_database import MAX_NAMED, Database, Row, local_folder, one_of
 from mmpt.search.store_tables import (
     ABOUT,
-    CAPTIONS,
     FORMAT,
     SOURCES,
-    VECTORS,
-    VIDEOS,
+    TABLES,
     Entry,
     Source,
     caption_rows,
@@ -39,7 +37,6 @@ from mmpt.search.store_tables import (
     vector_rows,
 )
 
-TABLES = {"sources": SOURCES, "videos": VIDEOS, "vectors": VECTORS, "captions": CAPTIONS}
 PORTION = 64 << 20  # bytes of vectors that are read at a time
 ORPHAN_AGE = 3600.0  # seconds after which what no video names is taken for a killed process's
 
@@ -74,8 +71,8 @@ class Store:
         """
         database = Database(address)
         database.make(TABLES, text_table="captions")
-        row = pa.Table.from_pylist([{"about": json.dumps({"format": FORMAT, **about})}], schema=ABOUT)
-        database.make_with("about", row)  # the last: without it there is no library
+        row = {"about": json.dumps({"format": FORMAT, **about})}
+        database.make_with("about", pa.Table.from_pylist([row], schema=ABOUT))  # the last: else there is no library
         return cls.open(address)
 
     @classmethod
@@ -207,8 +204,7 @@ class Store:
         """
         gone = set(ids)
         found = [row for row in self._database.rows("videos", ["id", "revision"]) if row["id"] in gone]
-        names = sorted({row["id"] for row in found})
-        self._database.drop("videos", "id", names)
+        self._database.drop("videos", "id", names := sorted({row["id"] for row in found}))
         self._drop([row["revision"] for row in found])
         return len(names)
 

@@ -56,6 +56,7 @@ CAPTIONS = pa.schema(
         ("text", pa.string()),
     ]
 )
+TABLES = {"sources": SOURCES, "videos": VIDEOS, "vectors": VECTORS, "captions": CAPTIONS}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,8 +9,6 @@ import yaml
 
 from mmpt.config import load_config
 from mmpt.models.build import build_config, build_model
-from mmpt.search.records import Caption, VideoRecord
-from mmpt.search.store_tables import Entry
 from mmpt.text.tokenizer import load_tokenizer
 from mmpt.video.writer import write_video
 from tests.conftest import ROOT
@@ -82,31 +79,3 @@ def subtitles(lines: list[str]) -> str:
         begin, end = number * CUE, (number + 1) * CUE - 1
         cues.append(f"{number + 1}\n00:00:{begin:02},000 --> 00:00:{end:02},500\n{line}\n")
     return "\n".join(cues)
-
-
-def random_entry(number: int, *, dim: int = 8, windows: int = 3, captions: int = 2) -> Entry:
-    """Make a video of random vectors; the same number makes the same one."""
-    draws = np.random.default_rng(number)
-    seconds = windows + 2
-    record = VideoRecord(
-        id=f"{number:016x}",
-        path=f"/videos/{number:05}.mp4",
-        modified=float(number),
-        added=1e9 + number,
-        seconds=seconds,
-        windows=windows,
-        captions=captions,
-    )
-    return Entry(
-        record=record,
-        windows=np.array([[start, start + 2] for start in range(windows)], np.int32),
-        vectors=draws.normal(size=(windows, dim)).astype(np.float16),
-        tokens=draws.normal(size=(seconds, dim)).astype(np.float16),
-        captions=[Caption(float(place), place + 1.0, f"word{number} part{place} pancake") for place in range(captions)],
-    )
-
-
-def about_store(dim: int = 8) -> dict[str, Any]:
-    """What a store of such videos is made with."""
-    model = {"name": "random", "sha256": "0" * 64}
-    return {"model": model, "backbone": "grid", "version": "grid-1", "l2_normalized": True, "dim": dim, "windows": [4]}

@@ -11,7 +11,7 @@ from mmpt.search.records import Caption
 from mmpt.search.store import Store
 from mmpt.search.store_database import Database, one_of, persistent
 from mmpt.search.store_tables import Entry, Source
-from tests.search.making import about_store, random_entry
+from tests.search.entries import about_store, random_entry
 
 
 @pytest.fixture
