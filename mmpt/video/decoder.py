@@ -6,7 +6,7 @@ frame is shown when: the choice of the stream, where time begins, missing timest
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -61,7 +61,7 @@ class VideoDecoder:
         self._open()
 
     def _open(self, threads: str = "AUTO") -> None:
-        self._container, self._stream = _open(self._path)
+        self._container, self._stream = open_video(self._path)
         self._stream.thread_type = self._threads = threads
         self._time_base = self._stream.time_base or Fraction(1, MICROSECONDS)
         self._ticks = self._time_base * self._rate  # a timestamp times this is a time in ticks
@@ -95,6 +95,11 @@ class VideoDecoder:
     def streams(self) -> int:
         """How many streams the file has, of any kind."""
         return len(self._container.streams)
+
+    def upright_size(self, frame: VideoFrame) -> tuple[int, int]:
+        """Give the width and height, in square pixels, of the upright picture that a frame is shown as."""
+        aspect = self._stream.sample_aspect_ratio or 1  # of a stored pixel
+        return _upright_size(frame, max(1, round(frame.width * aspect)))
 
     def describe(self, frame: VideoFrame) -> dict[str, Any]:
         """Say what the file says of its video.
@@ -242,46 +247,78 @@ class VideoDecoder:
         return float(shown * self._time_base - self.origin / self._rate)
 
 
-class Shrinker:
-    """Turns decoded frames into small square pictures, with one filter graph as long as the frames stay alike."""
+class Redrawn:
+    """Puts decoded frames through filters, with one filter graph as long as the frames stay alike.
 
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._target: tuple[int, int] | None = None  # of the first frame: a later change of resolution keeps to it
+    Args:
+        steps: gives the filters for a frame, names and arguments.
+    """
+
+    def __init__(self, steps: Callable[[VideoFrame], list[tuple[str, str]]]) -> None:
+        self._steps = steps
         self._alike: tuple[int, int, str, int] | None = None
 
-    def __call__(self, frame: VideoFrame) -> np.ndarray:
+    def __call__(self, frame: VideoFrame) -> VideoFrame:
         alike = (frame.width, frame.height, frame.format.name, frame.rotation)
         if alike != self._alike:
             self._build(frame)
             self._alike = alike
         self._source.push(frame)
-        small = self._sink.pull()
-        assert isinstance(small, VideoFrame)
-        return small.to_ndarray()
+        redrawn = self._sink.pull()
+        assert isinstance(redrawn, VideoFrame)
+        return redrawn
 
     def _build(self, frame: VideoFrame) -> None:
-        size = self._size
-        self._target = self._target or scaled_size(*_upright_size(frame), size)
-        width, height = self._target
-        x, y = crop_start(width, height, size)
-        steps = [
-            *upright_filters(_display_matrix(frame)),
-            ("scale", f"{width}:{height}"),
-            ("crop", f"{size}:{size}:{x}:{y}"),
-            ("format", "pix_fmts=rgb24"),
-            ("buffersink", ""),
-        ]
         self._graph = Graph()
         self._source = self._graph.add_buffer(
             width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, MICROSECONDS)
         )
+        steps = [*upright_filters(_display_matrix(frame)), *self._steps(frame), ("buffersink", "")]
         nodes = [self._graph.add(name, arguments or None) for name, arguments in steps]
         self._graph.link_nodes(self._source, *nodes).configure()
         self._sink = nodes[-1]
 
 
-def _open(path: Path) -> tuple[InputContainer, VideoStream]:
+class Shrinker:
+    """Turns decoded frames into small square pictures."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._target: tuple[int, int] | None = None  # of the first frame: a later change of resolution keeps to it
+        self._redrawn = Redrawn(self._steps)
+
+    def __call__(self, frame: VideoFrame) -> np.ndarray:
+        return self._redrawn(frame).to_ndarray()
+
+    def _steps(self, frame: VideoFrame) -> list[tuple[str, str]]:
+        size = self._size
+        self._target = self._target or scaled_size(*_upright_size(frame), size)
+        width, height = self._target
+        x, y = crop_start(width, height, size)
+        return [
+            ("scale", f"{width}:{height}"),
+            ("crop", f"{size}:{size}:{x}:{y}"),
+            ("format", "pix_fmts=rgb24"),
+        ]
+
+
+def draw(frame: VideoFrame, width: int, height: int) -> np.ndarray:
+    """Turn a decoded frame into an upright picture: uint8 (height, width, 3)."""
+    return Redrawn(lambda _: [("scale", f"{width}:{height}"), ("format", "pix_fmts=rgb24")])(frame).to_ndarray()
+
+
+def open_video(path: Path) -> tuple[InputContainer, VideoStream]:
+    """Open a file, and choose the stream that a viewer would see.
+
+    Args:
+        path: the file, known to exist.
+
+    Returns:
+        The open file and its stream.
+
+    Raises:
+        VideoError: it is not a video.
+    """
     try:
         # Only files: what claims to be a video must not make us read from a network.
         container = av.open(f"file:{path}", container_options={"protocol_whitelist": "file"})
@@ -347,9 +384,10 @@ def _peek(container: InputContainer, stream: VideoStream, packets: Iterator[Pack
     return peeked, begins
 
 
-def _upright_size(frame: VideoFrame) -> tuple[int, int]:
+def _upright_size(frame: VideoFrame, wide: int | None = None) -> tuple[int, int]:
+    wide = wide or frame.width  # of the stored picture, once its pixels are square
     turned = any(name == "transpose" for name, _ in upright_filters(_display_matrix(frame)))
-    return (frame.height, frame.width) if turned else (frame.width, frame.height)
+    return (frame.height, wide) if turned else (wide, frame.height)
 
 
 def _display_matrix(frame: VideoFrame) -> list[int]:

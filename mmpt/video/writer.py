@@ -1,4 +1,4 @@
-"""Video out: frames to an H.264 file, for clips that this package renders itself."""
+"""Pictures out: frames to an H.264 file, for clips that this package renders itself, and one picture to a JPEG."""
 
 import os
 from collections.abc import Iterable
@@ -6,8 +6,13 @@ from fractions import Fraction
 
 import av
 import numpy as np
+from av.codec.context import CodecContext
+from av.video.codeccontext import VideoCodecContext
+from av.video.reformatter import ColorRange, Colorspace
 
 from mmpt.utils.files import atomic_path
+
+JPEG_QUALITY = 4  # of libav's scale from 2, the best, to 31
 
 
 def write_video(path: str | os.PathLike[str], frames: Iterable[np.ndarray], *, fps: float = 30) -> None:
@@ -33,3 +38,23 @@ def write_video(path: str | os.PathLike[str], frames: Iterable[np.ndarray], *, f
         if stream is None:
             raise ValueError(f"no frames for {path}; a video takes at least one")
         container.mux(stream.encode())
+
+
+def encode_jpeg(picture: np.ndarray) -> bytes:
+    """Encode a picture.
+
+    Args:
+        picture: uint8 (height, width, 3), in the order red, green, blue.
+
+    Returns:
+        A JPEG file.
+    """
+    frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+    # What reads a JPEG takes its colours to be those of BT.601 in full range.
+    frame = frame.reformat(format="yuvj420p", dst_colorspace=Colorspace.ITU601, dst_color_range=ColorRange.JPEG)
+    encoder = CodecContext.create("mjpeg", "w")
+    assert isinstance(encoder, VideoCodecContext)
+    encoder.height, encoder.width, encoder.pix_fmt = *picture.shape[:2], "yuvj420p"
+    encoder.time_base = Fraction(1)
+    encoder.qmin = encoder.qmax = JPEG_QUALITY
+    return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode()])
