@@ -1,0 +1,97 @@
+"""One ranking out of two: what is seen and what is said."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mmpt.search.moments import Core
+from mmpt.search.records import Caption
+
+DEPTH = 60  # reciprocal rank fusion's constant: how little the first ranks count above the later ones
+NEAR = 2.0  # seconds between what is seen and what is said about it
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """A place of a video where words are said.
+
+    Attributes:
+        video: id of the video.
+        captions: those that hold the words, in order.
+        coverage: which part of the query's words is said there, from 0 to 1.
+        relevance: BM25 score of the best of the captions.
+        best: the best of the captions.
+    """
+
+    video: str
+    captions: tuple[Caption, ...]
+    coverage: float
+    relevance: float
+    best: Caption
+
+    @property
+    def start(self) -> float:
+        """In seconds."""
+        return self.captions[0].start
+
+    @property
+    def end(self) -> float:
+        """In seconds."""
+        return max(caption.end for caption in self.captions)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What may become a moment.
+
+    Attributes:
+        video: id of the video.
+        core: where it is seen; None where it is only said.
+        spoken: where it is said; None where it is only seen.
+    """
+
+    video: str
+    core: Core | None = None
+    spoken: Spoken | None = None
+
+
+def fuse(seen: Sequence[tuple[str, Core]], said: Sequence[Spoken]) -> list[Candidate]:
+    """Fuse two rankings by their ranks, as their scores are of different kinds.
+
+    A place's value is the sum of 1 / (DEPTH + rank) over the rankings that it stands in. What is said belongs to the
+    best place of the same video, as seen, that it overlaps or nearly touches.
+
+    Args:
+        seen: video id and place, best first.
+        said: places, best first.
+
+    Returns:
+        Each of the places in one candidate, best first; of equal ones those that are seen come first, then by rank.
+    """
+    by_video: dict[str, list[int]] = defaultdict(list)
+    for rank, (video, _) in enumerate(seen):
+        by_video[video].append(rank)
+    partner: dict[int, int] = {}
+    for rank, spoken in enumerate(said):
+        near = (place for place in by_video[spoken.video] if place not in partner and _touch(seen[place][1], spoken))
+        place = next(near, None)
+        if place is not None:
+            partner[place] = rank
+    ranked: list[tuple[float, int, int, Candidate]] = []
+    for rank, (video, core) in enumerate(seen):
+        other = partner.get(rank)
+        value = _value(rank) + (0.0 if other is None else _value(other))
+        ranked.append((-value, 0, rank, Candidate(video, core, None if other is None else said[other])))
+    paired = set(partner.values())
+    for rank, spoken in enumerate(said):
+        if rank not in paired:
+            ranked.append((-_value(rank), 1, rank, Candidate(spoken.video, None, spoken)))
+    return [candidate for *_, candidate in sorted(ranked, key=lambda row: row[:3])]
+
+
+def _value(rank: int) -> float:
+    return 1.0 / (DEPTH + rank + 1)
+
+
+def _touch(core: Core, spoken: Spoken) -> bool:
+    return core.start < spoken.end + NEAR and spoken.start < core.end + NEAR
