@@ -88,6 +88,16 @@ class Report:
         return sum(record.seconds for record in [*self.added, *self.changed])
 
 
+@dataclass(frozen=True)
+class _File:
+    """A video's file as it is now: its id, when it was changed, and what is said in it."""
+
+    path: Path
+    id: str
+    modified: float
+    said: Found
+
+
 class Ingest:
     """Takes videos into a store, one commit each.
 
@@ -161,32 +171,27 @@ class Ingest:
 
     def _take_one(self, claims: Claims, path: Path, finder: CaptionFinder) -> bool:
         """Take a video in, or say why not; False where another process works on it."""
-        name = str(path)
         try:
             check_name(path)
             check_file(path)
-            source = remembered_hash(path)
-            video_id, found = source[:ID_LETTERS], finder.find(path)
-            if video_id in self._current():
-                self._known(video_id, path, found)
-                return True
-            claim = self._claim(claims, video_id)
-            if claim is None:
-                return False
-            try:
-                if video_id in self._current():  # by whoever had the claim before
-                    self._known(video_id, path, found)
-                else:
-                    self._new(video_id, path, found)
-            finally:
-                if isinstance(claim, Claim):
-                    claims.release(claim)
-        except FileNotFoundError as error:
-            if path.exists():  # weights are missing
-                raise
-            self._fail(name, str(error))
+            file = _File(path, remembered_hash(path)[:ID_LETTERS], path.stat().st_mtime, finder.find(path))
         except (OSError, ValueError) as error:  # VideoError is a ValueError
-            self._fail(name, str(error))
+            self._fail(str(path), str(error))
+            return True
+        if file.id in self._current():
+            self._known(file)
+            return True
+        claim = self._claim(claims, file.id)
+        if claim is None:
+            return False
+        try:
+            if file.id in self._current():  # by whoever had the claim before
+                self._known(file)
+            else:
+                self._new(file)
+        finally:
+            if isinstance(claim, Claim):
+                claims.release(claim)
         return True
 
     def _claim(self, claims: Claims, video_id: str) -> Claim | bool | None:
@@ -197,66 +202,84 @@ class Ingest:
             logger.info("cannot say in %s who works on what (%s)", self._claims_folder, error)
             return True
 
-    def _new(self, video_id: str, path: Path, found: Found) -> None:
+    def _new(self, file: _File) -> None:
         scorer = self._scorer()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", VideoDamageWarning)  # the record says it
-            features = scorer.features(path, on_progress=lambda done: self._progress(path, done))
-        if features.source and features.source[:ID_LETTERS] != video_id:
-            raise ValueError(f"{path} is being written to while it is read; index it when it is finished")
-        encoded = encode(scorer, features.array, self._store.about["windows"])
-        captions = found.captions(video_id, features.seconds)
-        record = VideoRecord(
-            id=video_id,
-            path=str(path),
-            modified=path.stat().st_mtime,
-            added=time.time(),
-            seconds=features.seconds,
-            windows=len(encoded.windows),
-            captions=len(captions),
-            damage=features.damage,
-            subtitles=found.digest,
-        )
-        overwritten = self._others_at(path, video_id)
-        self._store.put_many([Entry(record, encoded.windows, encoded.vectors, encoded.tokens, captions)])
+        try:
+            entry = self._encode(scorer, file)
+        except FileNotFoundError as error:
+            if file.path.exists():  # weights are missing, which no other video mends
+                raise
+            return self._fail(str(file.path), str(error))
+        except (OSError, ValueError) as error:
+            return self._fail(str(file.path), str(error))
+        record, overwritten = entry.record, self._others_at(file)
+        self._store.put_many([entry])
         self._store.delete(overwritten)
         kind, listed = ("changed", self.report.changed) if overwritten else ("added", self.report.added)
         listed.append(record)
-        for message in features.damage:
+        for message in record.damage:
             self._warn(record.path, message, self.report.warned)
-        if found.problem:
-            self._warn(record.path, found.problem, self.report.unread)
+        if file.said.problem:
+            self._warn(record.path, file.said.problem, self.report.unread)
         self._tell(Event(kind, record.path))
         self._since_tidy += 1
         if self._since_tidy == TIDY_EVERY:
             self._store.tidy()
             self._since_tidy = 0
 
-    def _known(self, video_id: str, path: Path, found: Found) -> None:
-        record, kind = self._current()[video_id], "known"
-        overwritten = self._others_at(path, video_id)
-        if record.path != str(path) and not _holds(record):
-            record = replace(record, path=str(path), modified=path.stat().st_mtime)
+    def _encode(self, scorer: Scorer, file: _File) -> Entry:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", VideoDamageWarning)  # the record says it
+            features = scorer.features(file.path, on_progress=lambda done: self._progress(file.path, done))
+        if features.source[:ID_LETTERS] != file.id:
+            raise ValueError(f"{file.path} is being written to while it is read; index it when it is finished")
+        encoded = encode(scorer, features.array, self._store.about["windows"])
+        captions = file.said.captions(file.id, features.seconds)
+        record = VideoRecord(
+            id=file.id,
+            path=str(file.path),
+            modified=file.modified,
+            added=time.time(),
+            seconds=features.seconds,
+            windows=len(encoded.windows),
+            captions=len(captions),
+            damage=features.damage,
+            subtitles=file.said.digest,
+        )
+        entry = Entry(record, encoded.windows, encoded.vectors, encoded.tokens, captions)
+        entry.check(self._store.dim)
+        return entry
+
+    def _known(self, file: _File) -> None:
+        record, path, kind = self._current()[file.id], str(file.path), "known"
+        overwritten = self._others_at(file)
+        if record.path != path and not _holds(record):
+            record = replace(record, path=path, modified=file.modified)
             self._store.change([record])
             self.report.renamed.append(record)
             kind = "renamed"
         self._store.delete(overwritten)
-        if found.problem:
-            self._warn(record.path, found.problem, self.report.unread)
-        elif found.digest != record.subtitles and record.path == str(path):
-            captions = found.captions(video_id, record.seconds)
-            record = replace(record, captions=len(captions), subtitles=found.digest)
-            kept = next(self._store.vectors([video_id]), None)
-            if kept is not None:
-                self._store.put_many([Entry(record, kept[1], kept[2], self._store.tokens(video_id), captions)])
-                self.report.captions.append(record)
-                kind = "captions"
+        if file.said.problem:
+            self._warn(path, file.said.problem, self.report.unread)
+        elif file.said.digest != record.subtitles and record.path == path and self._recaption(record, file.said):
+            kind = "captions"
         self.report.known += kind == "known"
-        self._tell(Event(kind, str(path), detail="" if record.path == str(path) else f"a copy of {record.path}"))
+        self._tell(Event(kind, path, detail="" if record.path == path else f"a copy of {record.path}"))
 
-    def _others_at(self, path: Path, video_id: str) -> list[str]:
+    def _recaption(self, record: VideoRecord, said: Found) -> bool:
+        """Put a video in anew with other captions; False where another process took it out meanwhile."""
+        captions = said.captions(record.id, record.seconds)
+        record = replace(record, captions=len(captions), subtitles=said.digest)
+        kept = next(self._store.vectors([record.id]), None)
+        if kept is None:
+            return False
+        self._store.put_many([Entry(record, kept[1], kept[2], self._store.tokens(record.id), captions)])
+        self.report.captions.append(record)
+        return True
+
+    def _others_at(self, file: _File) -> list[str]:
         """The videos that lay at a path before its file was written over by another video."""
-        return [old.id for old in self._current().values() if old.path == str(path) and old.id != video_id]
+        return [old.id for old in self._current().values() if old.path == str(file.path) and old.id != file.id]
 
     def _current(self) -> dict[str, VideoRecord]:
         """The library's videos, read again when any process changed them."""

@@ -165,7 +165,7 @@ def persistent(write: Callable[[], T]) -> T:
         What it gives.
 
     Raises:
-        Exception: what it raises for another reason, or after a minute of conflicts.
+        OSError: it fails for another reason, or there are conflicts for a minute.
     """
     end, pause = time.monotonic() + PATIENCE, 0.01
     jitter = random.Random()  # of its own: two processes must not wait for the same time
@@ -174,7 +174,7 @@ def persistent(write: Callable[[], T]) -> T:
             return write()
         except (RuntimeError, OSError, ValueError) as error:
             if not _is_conflict(error) or time.monotonic() > end:
-                raise
+                raise OSError(f"the library cannot be written: {error}") from error
             logger.info("another process writes too; trying again (%s)", error)
         time.sleep(pause * (0.5 + jitter.random()))
         pause = min(2 * pause, 1.0)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mmpt.models.scorer import Scorer, load
+from mmpt.search.library import VideoLibrary
 from tests.search.making import make_grid_model, make_videos
 
 
@@ -45,8 +46,6 @@ def videos(rendered: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def built_library(grid_scorer: Scorer, rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a library of them; not to be changed."""
-    from mmpt.search.library import VideoLibrary
-
     folder = tmp_path_factory.mktemp("built") / "library"
     report = VideoLibrary(folder, grid_scorer).add([rendered])
     assert not report.failed, report.failed
@@ -57,3 +56,17 @@ def built_library(grid_scorer: Scorer, rendered: Path, tmp_path_factory: pytest.
 def library_folder(built_library: Path, tmp_path: Path) -> Path:
     """A copy of it, to be changed."""
     return Path(shutil.copytree(built_library, tmp_path / "library"))
+
+
+@pytest.fixture
+def library(library_folder: Path, grid_scorer: Scorer) -> VideoLibrary:
+    """A library of `rendered`, to be changed; not its files."""
+    return VideoLibrary(library_folder, grid_scorer)
+
+
+@pytest.fixture
+def own(videos: Path, tmp_path: Path, grid_scorer: Scorer) -> VideoLibrary:
+    """A library of `videos`, whose files may be changed too."""
+    library = VideoLibrary(tmp_path / "own", grid_scorer)
+    library.add(videos)
+    return library

@@ -93,7 +93,7 @@ def test_automatic_captions_say_every_word_once_and_written_ones_are_left_alone(
     (tmp_path / "auto.vtt").write_text(ROLLING)
     words = " ".join(said(CaptionFinder(), tmp_path / "auto.mp4")).split()
     assert words == ["now", "we", "pour", "the", "batter", "into", "the", "pan"]
-    (tmp_path / "own.srt").write_text(subtitles(["No.", "No.", "No, no."]))
-    assert said(CaptionFinder(), tmp_path / "own.mp4") == ["No.", "No.", "No, no."]
+    (tmp_path / "own.srt").write_text(subtitles(["No.", "Yes.", "No.", "No way."]))
+    assert said(CaptionFinder(), tmp_path / "own.mp4") == ["No.", "Yes.", "No.", "No way."]
     again = said(CaptionFinder(), tmp_path / "auto.mp4")
     assert again == said(CaptionFinder(), tmp_path / "auto.mp4")  # the draws are the video's own
