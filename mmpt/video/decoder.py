@@ -68,14 +68,14 @@ class VideoDecoder:
         average = self._stream.average_rate or self._stream.guessed_rate or UNKNOWN_RATE
         self._usual_duration = max(1, nearest(1 / (average * self._time_base)))
         packets = self._container.demux()
-        peeked, begins = _peek(self._container, self._stream, packets)
+        peeked, begins = peek(self._container, self._stream, packets)
         self._offset = nearest(-begins / self._time_base)  # time begins with the earliest stream
         self._begin_stretch(itertools.chain(peeked, packets))
 
     def _begin_stretch(self, packets: Iterator[Packet]) -> None:
         self._packets = packets
         second = nearest(1 / self._time_base)
-        self._clock = PresentationClock(self._usual_duration, second, may_jump=_may_jump(self._container))
+        self._clock = PresentationClock(self._usual_duration, second, may_jump=may_jump(self._container))
         self._cut: str | None = None  # why the container could not be read to its end
         self._last_shown = self._shown_until = self._offset  # begin and end of the last frame; units of the time base
         self._promised = self._offset  # the latest time at which a packet said it would be shown
@@ -153,7 +153,7 @@ class VideoDecoder:
         """Yield (tick, frame) as `frames` does, from a key frame at or before `tick` on."""
         second = float((tick - self.origin) / self._rate)
         self._damage.restart(second)
-        for back in SEEK_BACK if self._timed and not _may_jump(self._container) else ():
+        for back in SEEK_BACK if self._timed and not may_jump(self._container) else ():
             target = (tick / self._rate - back) / self._time_base - self._offset
             try:
                 self._container.seek(math.floor(target), stream=self._stream)
@@ -359,15 +359,16 @@ def _stream_score(stream: VideoStream) -> int:
     return area + DEFAULT_BONUS * bool(stream.disposition & Disposition.default)
 
 
-def _may_jump(container: InputContainer) -> bool:
+def may_jump(container: InputContainer) -> bool:
+    """Say whether a file is of a format in which timestamps may begin anew part-way."""
     return bool(container.format.flags & TIMESTAMPS_MAY_JUMP)
 
 
-def _peek(container: InputContainer, stream: VideoStream, packets: Iterator[Packet]) -> tuple[list[Packet], Fraction]:
+def peek(container: InputContainer, stream: VideoStream, packets: Iterator[Packet]) -> tuple[list[Packet], Fraction]:
     """Read on until the time at which second 0 lies is known; give what was read and that time in seconds."""
     begins = Fraction(container.start_time or 0, MICROSECONDS)
     peeked: list[Packet] = []
-    if _may_jump(container) and stream.start_time is not None and stream.time_base:
+    if may_jump(container) and stream.start_time is not None and stream.time_base:
         begins = max(begins, stream.start_time * stream.time_base)  # here ffmpeg looks at the chosen stream alone
     if "matroska" not in container.format.name:
         return peeked, begins
