@@ -178,7 +178,7 @@ def _mux(output: OutputContainer, packet: Packet, stream: Stream, begin: Fractio
 
 def _template(output: OutputContainer, stream: Stream) -> Stream:
     try:
-        return output.add_stream_from_template(stream)
+        return output.add_stream_from_template(stream, opaque=True)
     except (FFmpegError, ValueError) as error:
         raise _CannotCopyError from error
 
