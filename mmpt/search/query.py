@@ -1,7 +1,7 @@
 """From a query to moments: what is seen and what is said, merged, refined to the second, and judged."""
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -80,11 +80,16 @@ class Query:
     where: Filter = Filter()
     threshold: float | None = DEFAULT_THRESHOLD
 
-    def check(self, dim: int) -> None:
+    @property
+    def encodes(self) -> bool:
+        """Whether the model is needed, to encode the text."""
+        return self.vector is None and self.mode != "said"
+
+    def check(self, dim: int | None = None) -> None:
         """Refuse a query that asks for nothing, or for what there is not.
 
         Args:
-            dim: width of the library's vectors.
+            dim: width of the library's vectors, where a vector is to be held to it.
 
         Raises:
             ValueError: says what is wrong.
@@ -104,8 +109,8 @@ class Query:
         if self.mode == "said":
             raise ValueError("mode is 'said', and a clip has no words to look for; take 'seen'")
         vector = np.asarray(self.vector, np.float32)
-        if vector.shape != (dim,) or not np.isfinite(vector).all():
-            raise ValueError(f"the query's vector is {vector.shape}; it takes ({dim},) finite numbers")
+        if vector.shape != (vector.size if dim is None else dim,) or not np.isfinite(vector).all():
+            raise ValueError(f"the query's vector is {vector.shape}; it takes ({dim or 'D'},) finite numbers")
 
 
 @dataclass(frozen=True)
@@ -132,13 +137,15 @@ class Results:
     judged: bool = True
 
 
-def search(store: Store, matrix: "WindowMatrix", scorer: Scorer, queries: Sequence[Query]) -> list[Results]:
+def search(
+    store: Store, matrix: "WindowMatrix", scorer: Scorer | Callable[[], Scorer], queries: Sequence[Query]
+) -> list[Results]:
     """Search a library.
 
     Args:
         store: the library.
         matrix: its windows.
-        scorer: its model; only texts are encoded.
+        scorer: its model, or what gives it where a text has to be encoded.
         queries: what to look for.
 
     Returns:
@@ -188,16 +195,19 @@ class _Tokens:
         return None if tokens is None else tokens @ vector
 
 
-def _encode(scorer: Scorer, queries: Sequence[Query]) -> list[np.ndarray | None]:
+def _encode(scorer: Scorer | Callable[[], Scorer], queries: Sequence[Query]) -> list[np.ndarray | None]:
     """Give each query's vector; None where only words are looked for."""
-    looking = [query.text for query in queries if query.text is not None and query.mode != "said"]
-    encoded = iter(scorer.encode_text(looking).numpy())
+    texts = [query.text for query in queries if query.text is not None and query.encodes]
+    encoded = iter(())
+    if texts:
+        model = scorer if isinstance(scorer, Scorer) else scorer()
+        encoded = iter(model.encode_text(texts).numpy())
     vectors: list[np.ndarray | None] = []
     for query in queries:
         if query.vector is not None:
             vectors.append(np.asarray(query.vector, np.float32))
         else:
-            vectors.append(None if query.mode == "said" else next(encoded))
+            vectors.append(next(encoded) if query.encodes else None)
     return vectors
 
 
