@@ -252,7 +252,7 @@ class VideoLibrary:
         """
         from mmpt.search.query import search
 
-        return search(self.store, self.matrix, self.scorer, list(queries))
+        return search(self.store, self.matrix, lambda: self.scorer, list(queries))
 
     def videos(self) -> list[VideoRecord]:
         """Give the videos, in the order of their paths."""
