@@ -8,7 +8,7 @@ import numpy as np
 
 SMOOTHING = 3  # seconds over which a curve is averaged before its borders are looked for
 HEIGHT = 0.5  # of the way from the background to the peak: what lies above belongs to the moment
-MOST_SUPPORT = 0.5  # likewise for windows that overlap the best one
+SUPPORT = 0.5  # likewise for windows, from the background to the best one
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Core:
         start: first second of the window.
         end: the second after its last.
         score: of the window.
-        first: first second of all windows that overlap it and speak for the same.
+        first: first second of all windows that speak for the same.
         last: the second after their last.
     """
 
@@ -37,8 +37,9 @@ def merge_windows(
 ) -> list[Core]:
     """Merge windows of all lengths that are about one place.
 
-    The best window is a core; the windows that overlap it are taken with it, and widen where the moment may reach when
-    they stand out at least half as far as it does. Of the others the best is the next core, and so on.
+    The best window is a core. Windows that stand out at least half as far, and overlap it or one another in a chain
+    from it, say how far the moment may reach. Of the windows that do not overlap a core the best is the next one, and
+    so on.
 
     Args:
         videos: int (n,), the number of each window's video.
@@ -62,13 +63,22 @@ def merge_windows(
             continue
         of_video = rows[int(videos[index])]
         start, end, score = int(starts[index]), int(ends[index]), float(scores[index])
-        touching = of_video[(starts[of_video] < end) & (ends[of_video] > start)]
-        speaking = touching[scores[touching] >= base + MOST_SUPPORT * (score - base)]
-        speaking = speaking if len(speaking) else np.array([index])  # where all lie below the background
-        free[touching] = False
-        first, last = int(starts[speaking].min()), int(ends[speaking].max())
-        cores.append(Core(int(videos[index]), start, end, score, min(first, start), max(last, end)))
+        low, high = starts[of_video], ends[of_video]
+        free[of_video[(low < end) & (high > start)]] = False
+        speaking = scores[of_video] >= base + SUPPORT * (score - base)
+        reach = _reach(start, end, low[speaking], high[speaking])
+        cores.append(Core(int(videos[index]), start, end, score, *reach))
     return cores
+
+
+def _reach(start: int, end: int, starts: np.ndarray, ends: np.ndarray) -> tuple[int, int]:
+    """How far windows lead from one, each of which overlaps what the others before it cover."""
+    while True:
+        touching = (starts < end) & (ends > start)
+        first, last = int(starts[touching].min(initial=start)), int(ends[touching].max(initial=end))
+        if (first, last) == (start, end):
+            return start, end
+        start, end = first, last
 
 
 def refine(

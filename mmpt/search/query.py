@@ -223,11 +223,17 @@ def _search_one(
     ids = None if len(accepted) == len(records) else set(accepted)
     searched = sum(record.windows for record in accepted.values())
     look = _Look(accepted, tokens, vector, _background(matrix, vector), searched)
-    seen = [] if vector is None else _find_seen(matrix, look, ids, query.limit)
     said = [] if query.text is None or query.mode == "seen" else find_said(store, query.text, ids)
     said = [spoken for spoken in said if spoken.video in accepted]
-    moments, below = look.choose(fuse(seen, said), query.limit, query.threshold)
-    return Results(query, moments, query.threshold, searched, 0.0, below, judged=vector is None or look.ground.judges)
+    wanted = 2 * query.limit + 10  # places, some of which others swallow
+    while True:
+        seen, complete = ([], True) if vector is None else _find_seen(matrix, look, ids, wanted)
+        moments, below = look.choose(fuse(seen, said), query.limit, query.threshold)
+        if complete or len(moments) == query.limit or not look.passes(seen[-1][1].score, query.threshold):
+            break
+        wanted *= 4
+    judged = vector is None or look.ground.judges
+    return Results(query, moments, query.threshold, searched, 0.0, below, judged=judged)
 
 
 def _background(matrix: "WindowMatrix", vector: np.ndarray | None) -> Background:
@@ -237,27 +243,21 @@ def _background(matrix: "WindowMatrix", vector: np.ndarray | None) -> Background
 
 
 def _find_seen(
-    matrix: "WindowMatrix", look: "_Look", ids: Collection[str] | None, limit: int
-) -> list[tuple[str, Core]]:
-    """Find the places that are seen, best first: enough of them that some may fall away."""
-    wanted, count, total = 2 * limit + 10, 32 * limit + 256, len(matrix)
+    matrix: "WindowMatrix", look: "_Look", ids: Collection[str] | None, wanted: int
+) -> tuple[list[tuple[str, Core]], bool]:
+    """Find the places that are seen, best first, and say whether these are all."""
     assert look.vector is not None
+    count, total = 16 * wanted, len(matrix)
     while True:
         hits = matrix.search(look.vector[None], min(count, total), None if ids is None else set(ids))
-        rows = hits.rows[0]
-        cores = merge_windows(
-            matrix.video[rows],
-            matrix.start[rows],
-            matrix.end[rows],
-            hits.scores[0],
-            base=look.ground.location,
-            limit=wanted,
-        )
+        rows, names = hits.rows[0], matrix.ids
+        places = matrix.video[rows], matrix.start[rows], matrix.end[rows]
+        cores = merge_windows(*places, hits.scores[0], base=look.ground.location, limit=wanted)
         if len(cores) == wanted or len(rows) < count:
             break
         count *= 8
-    names = matrix.ids
-    return [(names[core.video], core) for core in cores if names[core.video] in look.records]
+    seen = [(names[core.video], core) for core in cores if names[core.video] in look.records]
+    return seen, len(cores) < wanted
 
 
 @dataclass(frozen=True)
@@ -297,8 +297,7 @@ class _Look:
         for score, candidate in scored:
             if len(moments) == limit:
                 break
-            unjudged = candidate.core is not None and not self.ground.judges
-            if threshold is not None and score < threshold and not unjudged:
+            if threshold is not None and score < threshold and (candidate.core is None or self.ground.judges):
                 continue
             moment = self._moment(candidate, score, taken.setdefault(candidate.video, []))
             if moment is not None:
@@ -309,10 +308,17 @@ class _Look:
         score, candidate = max(scored, key=lambda row: row[0])
         return [], self._moment(candidate, score, [])
 
+    def passes(self, seen: float, threshold: float | None) -> bool:
+        """Whether a dot product reaches the threshold, or nothing can be said of it."""
+        return threshold is None or not self.ground.judges or self._calibrated(seen) >= threshold
+
+    def _calibrated(self, seen: float) -> float:
+        return float(self.ground.calibrate(seen, self.searched))
+
     def _score(self, candidate: Candidate) -> float:
         scores = []
         if candidate.core is not None:
-            scores.append(float(self.ground.calibrate(candidate.core.score, self.searched)))
+            scores.append(self._calibrated(candidate.core.score))
         if candidate.spoken is not None:
             scores.append(said_score(candidate.spoken.coverage))
         return max(scores)

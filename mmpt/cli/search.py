@@ -1,0 +1,287 @@
+"""`mmpt search`: moments of one's own videos."""
+
+import argparse
+import sys
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmpt.cli.libraries import add_library, add_model, open_library
+
+if TYPE_CHECKING:
+    from mmpt.search.library import VideoLibrary
+    from mmpt.search.query import Filter, Query, Results
+
+EXAMPLES = """examples:
+  mmpt search "flip the pancake"
+  mmpt search "the engine starts" --mode said --folder ~/Videos/car --limit 3
+  mmpt search --like clip.mp4@3-8
+  mmpt search "a dog runs" --export-clips clips/ --edl dog.edl
+  mmpt search --queries shots.txt --json > found.json
+
+The score says how far a moment stands out from what the library holds by
+chance: 0 is as good as chance alone would bring, and a moment is a match from
+1 on (--threshold). That nothing matches is an answer, with exit code 0.
+"""
+MOST_SAID = 60  # letters of what is said, in a table
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.epilog = EXAMPLES
+    parser.add_argument("words", nargs="*", metavar="TEXT", help="what to look for")
+    parser.add_argument("--like", metavar="CLIP[@FROM-TO]", help="what to look for, shown: a file, or a video's id")
+    parser.add_argument("--queries", type=Path, metavar="FILE", help="of queries: one a line, or .csv, or .jsonl")
+    add_library(parser)
+    parser.add_argument("--mode", choices=("seen", "said", "both"), help="look in pictures, captions or both (both)")
+    parser.add_argument("--limit", type=int, default=10, metavar="N", help="moments at most (%(default)s)")
+    parser.add_argument("--threshold", metavar="X", help="score that a moment needs, or none (1)")
+    which = parser.add_argument_group("which videos")
+    which.add_argument("--folder", metavar="FOLDER", help="only those below it")
+    which.add_argument("--after", metavar="DATE", help="only files changed on this day or later, as 2026-05-31")
+    which.add_argument("--before", metavar="DATE", help="only files changed before this day")
+    which.add_argument("--min-seconds", metavar="TIME", help="only videos as long as this, as 90 or 1:30")
+    which.add_argument("--max-seconds", metavar="TIME", help="only videos no longer than this")
+    output = parser.add_argument_group("output")
+    output.add_argument("--json", action="store_true", help="write JSON")
+    output.add_argument("--csv", action="store_true", help="write CSV")
+    output.add_argument("--edl", type=Path, metavar="FILE", help="an edit list for cutting programs")
+    output.add_argument("--chapters", type=Path, metavar="FILE", help="WebVTT chapters")
+    output.add_argument("--export-clips", type=Path, metavar="FOLDER", help="cut the moments out")
+    add_model(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Search, and show what was found.
+
+    Returns:
+        0, also where nothing matches; 1 when some clips could not be cut.
+    """
+    default = _default_query(args)
+    _check(args)
+    from mmpt.cli.console import quiet_transformers
+
+    library = open_library(args)
+    if not library.videos():
+        raise ValueError(f"the library at {library.address} holds no video yet; put some in: mmpt index ~/Videos")
+    with quiet_transformers():
+        queries = _queries(args, library, default)
+        results = library.search_many(queries)
+    _note(results)
+    _show(args, results)
+    return _write(args, results)
+
+
+def parse_like(text: str) -> tuple[str, float, float | None]:
+    """Read which part of which video is meant.
+
+    Args:
+        text: ``clip.mp4@3-8``, ``clip.mp4@1:05-1:10``, ``clip.mp4@3-``, ``clip.mp4``; a video's id in place of a file.
+
+    Returns:
+        The file or id, where the part begins and ends, in seconds; None for the video's end.
+
+    Raises:
+        ValueError: what follows the last @ is no part.
+    """
+    from mmpt.cli.timecode import parse_time
+
+    name, at, part = text.rpartition("@")
+    if not at or Path(text).expanduser().exists():
+        return text, 0.0, None
+    first, dash, last = part.partition("-")
+    if not name or not dash or not (first or last):
+        raise ValueError(f"--like is {text!r}; write CLIP@FROM-TO in seconds or as m:ss, for example clip.mp4@3-8")
+    return name, parse_time(first) if first else 0.0, parse_time(last) if last else None
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse before any work what cannot end well."""
+    given = {"a text": bool(args.words), "--like": args.like is not None, "--queries": args.queries is not None}
+    named = [name for name, there in given.items() if there]
+    if not named:
+        raise ValueError('there is nothing to look for; for example: mmpt search "flip the pancake"')
+    if len(named) > 1:
+        raise ValueError(f"{' and '.join(named)} were given; a search takes one of them")
+    if args.like is not None and args.mode == "said":
+        raise ValueError("--like looks for what is seen, and --mode is said; leave one of them out")
+    if args.json and args.csv:
+        raise ValueError("--json and --csv both write to the standard output; give one of them")
+    for name in ("edl", "chapters"):
+        target = getattr(args, name)
+        if target is not None and not target.absolute().parent.is_dir():
+            raise FileNotFoundError(f"--{name}: there is no folder {target.absolute().parent}; make it first")
+
+
+def _default_query(args: argparse.Namespace) -> "Query":
+    from mmpt.search.query import Query
+
+    query = Query(text=" ".join(args.words) or None, mode=args.mode or "both", limit=args.limit, where=_filter(args))
+    if args.threshold is not None:
+        query = replace(query, threshold=_threshold(args.threshold))
+    return query
+
+
+def _threshold(text: str) -> float | None:
+    if text.lower() == "none":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"--threshold is {text!r}; it takes a number, or none") from None
+
+
+def _filter(args: argparse.Namespace) -> "Filter":
+    from mmpt.cli.timecode import parse_time
+    from mmpt.search.query import Filter
+
+    days: dict[str, date | None] = {"after": None, "before": None}
+    for name in days:
+        text = getattr(args, name)
+        try:
+            days[name] = None if text is None else date.fromisoformat(text)
+        except ValueError:
+            raise ValueError(f"--{name} is {text!r}; it takes a day, as in 2026-05-31") from None
+    lengths = [getattr(args, name) for name in ("min_seconds", "max_seconds")]
+    shortest, longest = (None if text is None else parse_time(text) for text in lengths)
+    return Filter(args.folder, days["after"], days["before"], shortest, longest)
+
+
+def _queries(args: argparse.Namespace, library: "VideoLibrary", default: "Query") -> list["Query"]:
+    if args.queries is not None:
+        from mmpt.search.batch import read_queries
+
+        return read_queries(args.queries, default)
+    if args.like is None:
+        return [default]
+    from mmpt.cli.progress import second_bar
+    from mmpt.search.example import example_vector
+
+    name, start, end = parse_like(args.like)
+    with second_bar() as bar:
+        bar.begin(Path(name).name, 1, 1, None)
+        vector = example_vector(library, name, start, end, on_progress=bar.advance)
+    return [replace(default, vector=vector, mode="seen")]
+
+
+def _note(results: list["Results"]) -> None:
+    """Say what the reader has to know about the scores."""
+    from mmpt.cli.console import err
+
+    if not all(result.judged for result in results):
+        searched = results[0].searched
+        err.print(
+            f"mmpt: note: {searched} windows are too few to tell what stands out; what is seen is ranked, and shown "
+            "whatever it is worth",
+            soft_wrap=True,
+        )
+
+
+def _show(args: argparse.Namespace, results: list["Results"]) -> None:
+    from mmpt.search.exporting import write_csv, write_json
+
+    if args.json:
+        write_json(results, sys.stdout)
+    elif args.csv:
+        write_csv(results, sys.stdout)
+    else:
+        for number, result in enumerate(results):
+            _print(result, _title(args, result) if len(results) > 1 or not result.moments else None, first=not number)
+
+
+def _title(args: argparse.Namespace, result: "Results") -> str:
+    return result.query.text if result.query.text is not None else args.like
+
+
+def _print(result: "Results", title: str | None, *, first: bool) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from mmpt.cli.console import legible, out
+    from mmpt.cli.timecode import timecode
+
+    if title is not None and result.moments:
+        out.print(Text(("" if first else "\n") + legible(title)))
+    if not result.moments:
+        _print_none(result, legible(title))
+        return
+    said = any(moment.said for moment in result.moments)
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("moment", justify="right", no_wrap=True)
+    table.add_column("score", justify="right", no_wrap=True)
+    table.add_column("why", no_wrap=True)
+    table.add_column("video", overflow="fold")
+    if said:
+        table.add_column("said", overflow="fold")
+    for moment in result.moments:
+        span = f"{timecode(moment.start)}\N{EN DASH}{timecode(moment.end)}"
+        cells = [span, f"{moment.score:.1f}", moment.why, legible(Path(moment.video.path).name)]
+        table.add_row(*map(Text, [*cells, *([_shortened(moment.said or "")] if said else [])]))
+    out.print(table)
+
+
+def _print_none(result: "Results", title: str) -> None:
+    from rich.text import Text
+
+    from mmpt.cli.console import legible, out
+    from mmpt.cli.timecode import timecode
+
+    if not result.searched:
+        out.print(Text(f"no match for {title!r}: no video passes the filters"), soft_wrap=True)
+        return
+    out.print(Text(f"no match for {title!r} in {result.searched:,} windows"), soft_wrap=True)
+    if result.below is not None:
+        best = result.below
+        where = f"{timecode(best.start)}\N{EN DASH}{timecode(best.end)} of {legible(Path(best.video.path).name)}"
+        out.print(
+            Text(f"the nearest is {where}, score {best.score:.1f}; --threshold none shows what there is"),
+            soft_wrap=True,
+        )
+
+
+def _shortened(said: str) -> str:
+    """What is said, on one line, as far as a table has room for it."""
+    from mmpt.cli.console import legible
+
+    line = " ".join(legible(said).split())
+    return line if len(line) <= MOST_SAID else line[: MOST_SAID - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def _write(args: argparse.Namespace, results: list["Results"]) -> int:
+    """Write the files that were asked for; gives the exit code."""
+    from mmpt.cli.console import err
+    from mmpt.search.exporting import write_edl, write_webvtt
+
+    wanted = [(args.edl, write_edl), (args.chapters, write_webvtt)]
+    if not any(result.moments for result in results):
+        if args.edl or args.chapters or args.export_clips:
+            err.print("mmpt: note: there is no moment, so that no file was written", soft_wrap=True)
+        return 0
+    for target, write in wanted:
+        for path in write(results, target) if target is not None else ():
+            err.print(f"written: {path}", soft_wrap=True)
+    return _cut(results, args.export_clips) if args.export_clips is not None else 0
+
+
+def _cut(results: list["Results"], folder: Path) -> int:
+    from mmpt.cli.console import err, legible
+    from mmpt.cli.progress import count_bar
+    from mmpt.search.exporting import export_clips
+
+    count = sum(len(result.moments) for result in results)
+    done = 0
+
+    def advance(_: object) -> None:
+        nonlocal done
+        done += 1
+        bar(done)
+
+    with count_bar("cutting clips", count) as bar:
+        clips = export_clips(results, folder, on_clip=advance)
+    failed = [clip for clip in clips if clip.error]
+    for clip in failed:
+        sys.stderr.write(f"mmpt: not cut: {legible(clip.moment.video.path)}: {legible(clip.error)}\n")
+    err.print(f"written: {len(clips) - len(failed)} clips in {legible(folder)}", soft_wrap=True)
+    return 1 if failed else 0
