@@ -16,6 +16,7 @@ from mmpt import __version__
 COMMANDS = {  # command -> what it does, in one line; its file is mmpt/cli/<command>.py
     "score": "score videos against sentences, with the best moment's time code",
     "index": "put videos into a library that can be searched",
+    "search": "find moments of indexed videos by text, by words said, or by a clip",
     "library": "say what is in a library, check it, export it",
     "serve": "give a library an API and a page to search it with",
     "convert": "turn an original checkpoint into a safetensors folder, and back",
