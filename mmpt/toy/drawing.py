@@ -8,7 +8,7 @@ import numpy as np
 
 from mmpt.toy.motion import Pose, pose
 from mmpt.toy.plan import FPS, STREAMS, Step, Video
-from mmpt.toy.shapes import OUTLINES
+from mmpt.toy.shapes import FEET, OUTLINES
 from mmpt.utils.seeding import generator
 
 SIDE = 128  # pixels, height and width
@@ -17,7 +17,7 @@ PIXEL = 2 / SIDE  # in half frames
 DRIFT = 0.06  # half frames, how far the camera drifts at most
 NOISE = 5.0  # standard deviation, of 256
 COME = 0.35  # seconds in which an object comes before its step, and goes after it
-RADIUS = {"small": 0.42, "big": 0.52}  # half frames
+RADIUS = {"small": 0.44, "big": 0.56}  # half frames
 
 PAINTS = {
     "red": (214, 40, 46),
@@ -29,6 +29,7 @@ PAINTS = {
     "white": (250, 250, 250),
     "black": (26, 26, 30),
 }
+SHADOW = (10, 10, 20)
 STEEL, WOOD, WATER, JUG = (196, 204, 214), (122, 78, 44), (150, 214, 236), (226, 220, 206)
 
 _DRAWING = STREAMS + 0
@@ -114,7 +115,7 @@ def _ground(rng: np.random.Generator) -> Pixels:
     wall = np.array([148, 150, 156]) + warm + (rows[..., None] - 0.4) * 40
     grain = 5 * np.sin(rows * 90 + 4 * np.sin(columns * rng.uniform(4, 9) + rng.uniform(0, 6)))
     table = np.array([164, 146, 126]) + rng.uniform(-10, 10, 3) + grain[..., None]
-    edge = rng.uniform(0.62, 0.74)
+    edge = rng.uniform(0.55, 0.66)
     ground = np.where(rows[..., None] < edge, wall, table)
     for _ in range(int(rng.integers(2, 4))):
         x, y = (rng.choice([0.09, 0.91]) + rng.uniform(-0.05, 0.05), rng.uniform(0.08, 0.92))
@@ -152,9 +153,10 @@ def _draw_step(frame: Pixels, step: Step, now: Pose, place: np.ndarray) -> None:
     """Draw an object, its shadow, and the tool that is used on it, onto the frame."""
     radius = RADIUS[step.thing.size]
     x, y = _X - np.float32(place[0]), _Y - np.float32(place[1])
-    bottom = now.y + radius * now.height * 1.05
-    flat = np.hypot((x - now.x) / (radius * abs(now.width) * 1.05), (y - max(bottom, 0.1)) / 0.1)
-    _paint(frame, (10, 10, 20), np.clip(1.2 - flat, 0, 1) * 0.45 * now.visible)
+    floor = max(0.0, now.y) + radius * now.height * FEET[step.thing.shape]
+    near = 1 / (1 + 2 * max(0.0, -now.y))  # what is in the air has a weaker shadow
+    flat = np.hypot((x - now.x) / (radius * abs(now.width) * 1.05), (y - floor) / 0.1)
+    _paint(frame, SHADOW, np.clip(1.2 - flat, 0, 1) * (0.45 * near * now.visible))
     if now.above is not None:
         _draw_thing(frame, step, replace(now, y=now.above), x, y)
     _draw_thing(frame, step, now, x, y)
@@ -165,11 +167,8 @@ def _draw_step(frame: Pixels, step: Step, now: Pose, place: np.ndarray) -> None:
 def _draw_thing(frame: Pixels, step: Step, now: Pose, x: Pixels, y: Pixels) -> None:
     thing = step.thing
     radius = RADIUS[thing.size]
-    along, down = x - np.float32(now.x), y - np.float32(now.y)
-    if now.split:
-        aside = np.where(along < 0, -now.split, now.split).astype(np.float32)
-        along = along - aside
-        gap = np.abs(x - np.float32(now.x)) - np.float32(now.split)  # the halves begin here
+    aside = x - np.float32(now.x)
+    along, down = aside - np.where(aside < 0, -now.split, now.split).astype(np.float32), y - np.float32(now.y)
     if now.angle:
         cosine, sine = np.float32(math.cos(now.angle)), np.float32(math.sin(now.angle))
         along, down = along * cosine + down * sine, down * cosine - along * sine
@@ -178,8 +177,8 @@ def _draw_thing(frame: Pixels, step: Step, now: Pose, x: Pixels, y: Pixels) -> N
     outside = OUTLINES[thing.shape](u, v)
     scale = min(abs(width), abs(height)) / PIXEL
     covered = _covered(outside * scale)
-    if now.split:
-        covered = covered * _covered(-gap / PIXEL)
+    if now.split:  # between the halves nothing is left
+        covered = covered * _covered((np.float32(now.split) - np.abs(aside)) / PIXEL)
     light = 1.0 + 0.14 * np.clip(-u - v, -1, 1) - 0.3 * _covered((-outside - 0.1) * scale)
     if now.width < 0:
         light = light * 0.72  # its back
@@ -199,7 +198,7 @@ def _texture(texture: str, u: Pixels, v: Pixels) -> Pixels:
 def _knife(frame: Pixels, now: Pose, x: Pixels, y: Pixels) -> None:
     blade = np.maximum(np.abs(x) - 0.055, np.abs(y - now.tool_y + 0.35) - 0.4)
     handle = np.maximum(np.abs(x) - 0.08, np.abs(y - now.tool_y + 0.98) - 0.25)
-    _paint(frame, STEEL, _covered(blade / PIXEL) * min(1.0, now.visible))
+    _paint(frame, STEEL, _covered(blade / PIXEL) * now.visible)
     _paint(frame, WOOD, _covered(handle / PIXEL) * now.visible)
 
 
@@ -214,9 +213,9 @@ def _jug(frame: Pixels, now: Pose, x: Pixels, y: Pixels) -> None:
     """A jug that is tilted at the top, and water that falls from its lip; `tool_y` says how much."""
     side = math.copysign(1.0, now.tool_x)
     away = (x - now.tool_x) * side
-    fall = np.maximum(np.abs(away + 0.02) - 0.1 * now.tool_y, -0.75 - y)
-    fall = np.maximum(fall, y - (-0.75 + 1.1 * now.tool_y))
-    splash = np.hypot(away / 2.2, y - 0.05) - 0.2 * max(0.0, now.tool_y - 0.6)
+    fall = np.maximum(np.abs(away + 0.02) - 0.07 * now.tool_y, -0.75 - y)
+    fall = np.maximum(fall, y - (-0.75 + 0.95 * now.tool_y))
+    splash = np.hypot(away / 2.2, y - 0.05) - 0.16 * max(0.0, now.tool_y - 0.6)
     wet = np.minimum(fall, splash) if now.tool_y > 0.6 else fall
     _paint(frame, WATER, _covered(wet / PIXEL) * (0.9 * now.visible))
     tilt = 0.5 * now.tool_y
@@ -234,6 +233,6 @@ def _covered(outside: Pixels) -> Pixels:
     return np.clip(0.5 - outside, 0, 1)
 
 
-def _paint(frame: Pixels, colour: "tuple[int, int, int] | Pixels", covered: Pixels) -> None:
+def _paint(frame: Pixels, colour: tuple[int, int, int] | Pixels, covered: Pixels) -> None:
     """Put a colour onto the frame, which is this file's own."""
     frame += covered[..., None] * (np.asarray(colour, np.float32) - frame)

@@ -73,7 +73,7 @@ def _slide(time: float, side: int) -> Pose:
 def _bounce(time: float, side: int) -> Pose:
     height = abs(_wave(time, 2.4))
     flat = max(0.0, 0.25 - height)
-    return Pose(y=0.35 - 0.85 * height, width=1 + 0.6 * flat, height=1 - 0.8 * flat)
+    return Pose(y=0.3 - 0.7 * height, width=1 + 0.6 * flat, height=1 - 0.8 * flat)
 
 
 def _spin(time: float, side: int) -> Pose:
@@ -92,12 +92,12 @@ def _pour(time: float, side: int) -> Pose:
 
 def _cut(time: float, side: int) -> Pose:
     stroke = _ramp(time, 2.8, 0.9)
-    apart = _ramp(max(0.0, time % 2.8 - 0.7), 2.1, 1.0) if time % 2.8 > 0.7 else 0.0
+    apart = _ramp(max(0.0, time % 2.8 - 0.7), 2.1, 1.0)  # once the knife is down
     return Pose(split=0.34 * apart, tool="knife", tool_y=-1.1 + 1.5 * stroke)
 
 
 def _stack(time: float, side: int) -> Pose:
-    return Pose(y=0.42, width=0.68, height=0.58, above=-1.5 + 1.28 * _ramp(time, 3.0, 1.5))
+    return Pose(y=0.44, width=0.85, height=0.66, above=-1.5 + 1.2 * _ramp(time, 3.0, 1.5))
 
 
 def _grow(time: float, side: int) -> Pose:

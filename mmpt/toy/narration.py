@@ -110,8 +110,7 @@ def recognised(video: Video, lines: Sequence[Line], seed: int) -> Captions:
             rows.append((line.start, middle, " ".join(words[:grown])))
         rows.append((line.start, line.end, " ".join(words)))
         before = line.text.split()
-    starts, ends, texts = ([row[column] for row in rows] for column in range(3))
-    return Captions(starts, ends, texts)
+    return Captions([start for start, _, _ in rows], [end for _, end, _ in rows], [text for _, _, text in rows])
 
 
 def rolling(lines: Sequence[Line]) -> str:

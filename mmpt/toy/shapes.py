@@ -15,11 +15,11 @@ def _box(x: ndarray, y: ndarray, half_width: float, half_height: float) -> ndarr
 
 
 def _ball(x: ndarray, y: ndarray) -> ndarray:
-    return np.hypot(x, y) - 0.95
+    return np.hypot(x, y) - 0.92
 
 
-def _block(x: ndarray, y: ndarray) -> ndarray:
-    return _box(x, y, 0.85, 0.85)
+def _arch(x: ndarray, y: ndarray) -> ndarray:
+    return _cup(x, -y)
 
 
 def _cone(x: ndarray, y: ndarray) -> ndarray:
@@ -27,11 +27,11 @@ def _cone(x: ndarray, y: ndarray) -> ndarray:
 
 
 def _ring(x: ndarray, y: ndarray) -> ndarray:
-    return np.abs(np.hypot(x, y) - 0.74) - 0.27
+    return np.abs(np.hypot(x, y) - 0.81) - 0.24
 
 
 def _cross(x: ndarray, y: ndarray) -> ndarray:
-    return np.minimum(_box(x, y, 0.3, 1.05), _box(x, y, 1.05, 0.3))
+    return np.minimum(_box(x, y, 0.25, 1.15), _box(x, y, 1.15, 0.25))
 
 
 def _plank(x: ndarray, y: ndarray) -> ndarray:
@@ -48,11 +48,22 @@ def _cup(x: ndarray, y: ndarray) -> ndarray:
 
 OUTLINES: dict[str, Callable[[ndarray, ndarray], ndarray]] = {
     "ball": _ball,
-    "block": _block,
+    "arch": _arch,
     "cone": _cone,
     "ring": _ring,
     "cross": _cross,
     "plank": _plank,
     "pillar": _pillar,
     "cup": _cup,
+}
+
+FEET = {  # how far down each of them reaches
+    "ball": 0.92,
+    "arch": 0.9,
+    "cone": 0.9,
+    "ring": 1.05,
+    "cross": 1.15,
+    "plank": 0.36,
+    "pillar": 1.2,
+    "cup": 0.9,
 }

@@ -9,7 +9,7 @@ import numpy as np
 
 SHAPES = {
     "ball": ("ball", "sphere"),
-    "block": ("block", "cube", "box"),
+    "arch": ("arch", "bridge", "gate"),
     "cone": ("cone", "pyramid"),
     "ring": ("ring", "hoop", "donut"),
     "cross": ("cross", "plus"),
