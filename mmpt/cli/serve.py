@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import signal
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +22,6 @@ Only this machine reaches the server, unless --host says otherwise; then a token
 is asked for. Videos that other processes index show up as they come. Ctrl+C
 stops it.
 """
-GRACE = 3  # seconds that answers under way have when the server is stopped
-CONNECTIONS = 256
 MIB = 1 << 20
 
 
@@ -45,7 +42,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     uploads = parser.add_argument_group("uploads")
     uploads.add_argument(
-        "--upload", nargs="?", const="", metavar="FOLDER", help="take uploads, and keep them in FOLDER (LIBRARY/uploads)"
+        "--upload",
+        nargs="?",
+        const="",
+        metavar="FOLDER",
+        help="take uploads, kept in FOLDER (LIBRARY/uploads)",
     )
     uploads.add_argument("--upload-mib", type=float, default=2048, metavar="N", help="of a video at most (%(default)g)")
     uploads.add_argument(
@@ -66,11 +67,10 @@ def run(args: argparse.Namespace) -> int:
     if args.folder and args.library and args.folder != args.library:
         raise ValueError(f"the library is given twice, as {args.folder} and as --library {args.library}; leave one out")
     args.library = args.folder or args.library
-    from mmpt.utils.optional import require
-
-    require("uvicorn", extra="serve")
     from mmpt.cli.console import err, quiet_transformers
+    from mmpt.server.running import check_installed
 
+    check_installed()
     settings = make_settings(args)
     library = open_library(args, create=settings.uploads is not None)
     listener = bind(settings.host, settings.port)
@@ -131,38 +131,27 @@ def bind(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except OSError as error:
         raise ValueError(
-            f"cannot listen on {host}, port {port} ({error.strerror or error}); choose another with --port, or --port 0 "
-            "for a free one"
+            f"cannot listen on {host}, port {port} ({error.strerror or error}); choose another with --port, or "
+            "--port 0 for a free one"
         ) from None
 
 
 def _serve(args: argparse.Namespace, app: Any, library: "VideoLibrary", listener: socket.socket) -> None:
-    import uvicorn
     from rich.text import Text
 
     from mmpt.cli.console import err
+    from mmpt.server.running import serve
 
     host, port = listener.getsockname()[:2]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
     count = len(app.state.hall.snapshot().videos)
     noun = "video" if count == 1 else "videos"
     err.print(Text(f"{library.address}: {count:,} {noun}, at {url}   (Ctrl+C stops)"), soft_wrap=True)
-    config = uvicorn.Config(
-        app,
-        log_level="info" if args.verbose else "warning",
-        access_log=args.verbose,  # it holds what people search for
-        server_header=False,
-        proxy_headers=False,  # a client must not choose the address that it is counted under
-        timeout_graceful_shutdown=GRACE,
-        limit_concurrency=CONNECTIONS,
-        ws="none",
-    )
     if args.open:
         import webbrowser
 
         webbrowser.open(url)
-    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn stops at it, and then sends it once more
-    uvicorn.Server(config).run(sockets=[listener])
+    serve(app, listener, verbose=args.verbose)
 
 
 def _upload_folder(args: argparse.Namespace) -> Path | None:

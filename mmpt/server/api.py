@@ -1,9 +1,10 @@
 """The routes of the API that look into a library."""
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from anyio import to_thread
@@ -31,6 +32,7 @@ from mmpt.server.schemas import (
     VideoDetails,
     VideoId,
     VideoList,
+    Width,
 )
 from mmpt.server.streaming import TYPES, VideoResponse, open_video
 from mmpt.server.subtitles import webvtt
@@ -42,6 +44,7 @@ ORDERS: dict[str, Callable[[VideoRecord], Any]] = {
     "seconds": lambda record: -record.seconds,
 }
 
+logger = logging.getLogger(__name__)
 router = APIRouter()
 HallOf = Annotated[Hall, Depends(hall)]
 Result = TypeVar("Result")
@@ -59,7 +62,9 @@ async def health(place: HallOf) -> Health:
     try:
         await in_thread(place, place.snapshot)
     except (OSError, ValueError):
-        raise ProblemError(503, "the library cannot be read", "run on the server's machine: mmpt library check") from None
+        raise ProblemError(
+            503, "the library cannot be read", "run on the server's machine: mmpt library check"
+        ) from None
     return Health(status="ok")
 
 
@@ -135,15 +140,16 @@ async def thumbnail(
     place: HallOf,
     video_id: VideoId,
     second: Annotated[Seconds, Query(description="Of the frame.")] = 0,
-    width: Annotated[Literal[160, 320, 640], Query(description="In pixels.")] = 320,
+    width: Annotated[Width, Query(description="In pixels.")] = Width.MIDDLE,
 ) -> Response:
     """Give a frame as a JPEG file."""
     record = await in_thread(place, lambda: place.record(video_id))
     await to_thread.run_sync(_check_file, record)
     moment = round(min(second, record.seconds), 1)
     try:
-        picture = await place.pictures.get(record.id, record.path, moment, width)
-    except PictureError:
+        picture = await place.pictures.get(record.id, record.path, moment, int(width))
+    except PictureError as error:
+        logger.info("no picture of %s at %g s: %s", record.path, moment, error)
         raise ProblemError(404, f"there is no picture of second {moment:g}", "try another second") from None
     return Response(picture, media_type="image/jpeg", headers={"Cache-Control": KEEP})
 
@@ -220,6 +226,8 @@ def _as_result(place: Hall, results: Results) -> SearchResult:
     return SearchResult(
         moments=[_as_moment(place, moment) for moment in results.moments],
         threshold=results.threshold,
+        below=None if results.below is None else _as_moment(place, results.below),
+        judged=results.judged,
         searched=results.searched,
         seconds_taken=round(results.seconds_taken, 4),
     )

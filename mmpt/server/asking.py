@@ -1,6 +1,5 @@
 """What a client asks for -> the library's own terms."""
 
-from datetime import date, datetime
 from typing import Any
 
 import numpy as np
@@ -57,7 +56,7 @@ def curve(place: Hall, asked: CurveAsked) -> np.ndarray:
             return place.library.curve(record.id, asked.q)
         assert asked.like is not None
         example = place.example(asked.like, asked.start, asked.end)
-        return place.library.store.tokens(record.id).astype(np.float32) @ example.numpy()
+        return place.library.store.tokens(record.id).astype(np.float32) @ example
     except ValueError as error:
         raise ProblemError(422, str(error), "ask for something else") from None
 
@@ -66,13 +65,8 @@ def where(asked: Which) -> Filter:
     """Make a filter."""
     return Filter(
         folder=asked.folder or None,
-        after=_begin(asked.after),
-        before=_begin(asked.before),
+        after=asked.after,
+        before=asked.before,
         min_seconds=asked.min_seconds,
         max_seconds=asked.max_seconds,
     )
-
-
-def _begin(day: date | None) -> float | None:
-    """The beginning of a day, where the server is, as Unix time."""
-    return None if day is None else datetime.combine(day, datetime.min.time()).timestamp()

@@ -87,7 +87,7 @@ def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def install(app: FastAPI) -> None:
-    """Let an application answer all errors in this form."""
+    """Let an application answer errors in this form; those that nobody foresaw are the guard's."""
 
     @app.exception_handler(ProblemError)
     async def told(_: Request, error: ProblemError) -> JSONResponse:
@@ -101,10 +101,6 @@ def install(app: FastAPI) -> None:
     async def http(_: Request, error: HTTPException) -> JSONResponse:
         hint = "see /api/openapi.json for what there is"
         return ProblemError(error.status_code, str(error.detail), hint, dict(error.headers or {})).response()
-
-    @app.exception_handler(Exception)
-    async def failed(_: Request, error: Exception) -> JSONResponse:
-        return unexpected(error).response()
 
 
 def unexpected(error: Exception) -> ProblemError:

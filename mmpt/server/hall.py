@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from fastapi import Request
 
+from mmpt.search.example import example_vector
 from mmpt.search.library import VideoLibrary
 from mmpt.search.records import VideoRecord
 from mmpt.server.errors import ProblemError
@@ -107,8 +107,8 @@ class Hall:
         if self.snapshot().videos:
             self.library.search(WARM, limit=1)
 
-    def example(self, video_id: str, start: float, end: float | None) -> torch.Tensor:
-        """Give the vector of a part of a video: that of the window which covers it best.
+    def example(self, video_id: str, start: float, end: float | None) -> np.ndarray:
+        """Give the vector of a part of a video of the library.
 
         Args:
             video_id: the video.
@@ -121,19 +121,11 @@ class Hall:
         Raises:
             ProblemError: 404, the library has no such video; 422, the part lies behind its end.
         """
-        record = self.record(video_id)
-        until = record.seconds if end is None else min(end, record.seconds)
-        if start >= until:
-            raise ProblemError(
-                422, f"the video has {record.seconds} s, and start is {start:g}", "choose a part inside the video"
-            )
-        found = next(self.library.store.vectors([video_id]), None)
-        if found is None:
-            raise ProblemError(404, f"the library has no video {video_id} any more", "GET /api/videos lists them")
-        _, windows, vectors = found
-        common = np.minimum(windows[:, 1], until) - np.maximum(windows[:, 0], start)
-        union = np.maximum(windows[:, 1], until) - np.minimum(windows[:, 0], start)
-        return torch.from_numpy(vectors[int(np.argmax(common / union))].astype(np.float32))
+        self.record(video_id)
+        try:
+            return example_vector(self.library, video_id, start, end)
+        except ValueError as error:
+            raise ProblemError(422, str(error), "choose a part inside the video") from None
 
 
 def hall(request: Request) -> Hall:

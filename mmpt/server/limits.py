@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable
 
 from mmpt.server.errors import BusyError
@@ -27,8 +27,7 @@ class Gate:
         self._most = running
         self._places = waiting
         self._patience = patience
-        self._waiting = 0
-        self._free = asyncio.Semaphore(running)
+        self._line: deque[asyncio.Future[None]] = deque()  # who waits; a place is handed to the first
 
     @contextlib.asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
@@ -37,24 +36,42 @@ class Gate:
         Raises:
             BusyError: all places are taken and enough wait, or none became free in time.
         """
-        if self._free.locked() and self._waiting >= self._places:
-            raise self._busy()
-        self._waiting += 1
-        try:
-            await asyncio.wait_for(self._free.acquire(), self._patience)
-        except TimeoutError:
-            raise self._busy() from None
-        finally:
-            self._waiting -= 1
-        self.running += 1
+        if self.running < self._most:
+            self.running += 1
+        else:
+            await self._wait()
         try:
             yield
         finally:
-            self.running -= 1
-            self._free.release()
+            self._release()
+
+    async def _wait(self) -> None:
+        if len(self._line) >= self._places:
+            raise self._busy()
+        turn = asyncio.get_running_loop().create_future()
+        self._line.append(turn)
+        try:
+            async with asyncio.timeout(self._patience):
+                await turn
+        except BaseException as error:  # a client may go away while it waits
+            if turn.done() and not turn.cancelled():
+                self._release()  # its turn came at the same moment
+            elif turn in self._line:
+                self._line.remove(turn)
+            if isinstance(error, TimeoutError):
+                raise self._busy() from None
+            raise
+
+    def _release(self) -> None:
+        while self._line:
+            turn = self._line.popleft()
+            if not turn.done():  # else whoever waited has just left
+                turn.set_result(None)
+                return
+        self.running -= 1
 
     def _busy(self) -> BusyError:
-        return BusyError(f"the server is busy: {self._most} {self.what} run, and {self._waiting} wait", 1)
+        return BusyError(f"the server is busy: {self._most} {self.what} run, and {len(self._line)} wait", 1)
 
 
 class Pace:

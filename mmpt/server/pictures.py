@@ -93,7 +93,7 @@ class Pictures:
 
 
 async def _start() -> Process:
-    environment = package_environment() | {name: "1" for name in ONE_THREAD}
+    environment = package_environment() | dict.fromkeys(ONE_THREAD, "1")
     words = (sys.executable, "-m", "mmpt.server.picture_worker")
     return await asyncio.create_subprocess_exec(
         *words, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=environment, start_new_session=True

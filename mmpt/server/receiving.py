@@ -138,4 +138,6 @@ def _flush(file) -> None:
 
 def _too_large(most: int) -> ProblemError:
     limit = f"{most / (1 << 30):.3g} GiB" if most >= 1 << 30 else f"{most / (1 << 20):.3g} MiB"
-    return ProblemError(413, f"the file is larger than {limit}", "cut it, or index it on the server's machine: mmpt index")
+    return ProblemError(
+        413, f"the file is larger than {limit}", "cut it, or index it on the server's machine: mmpt index"
+    )

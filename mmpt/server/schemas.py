@@ -1,6 +1,7 @@
 """What the API takes and gives."""
 
 from datetime import date
+from enum import IntEnum
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -11,6 +12,14 @@ Mode = Literal["seen", "said", "both"]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=MAX_QUERY, pattern=r"\S")]
 VideoId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 Seconds = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+
+
+class Width(IntEnum):
+    """Of a thumbnail, in pixels; few, so that pictures can be kept."""
+
+    SMALL = 160
+    MIDDLE = 320
+    LARGE = 640
 
 
 class Which(BaseModel):
@@ -123,6 +132,8 @@ class SearchResult(BaseModel):
 
     moments: list[FoundMoment]
     threshold: float | None = Field(description="The least score that was asked for; none, where all were taken.")
+    below: FoundMoment | None = Field(description="Where no moment reaches the threshold: the one that comes closest.")
+    judged: bool = Field(description="Whether the library is large enough to judge what stands out.")
     searched: int = Field(description="How many windows were searched.")
     seconds_taken: float
 

@@ -11,7 +11,7 @@ from http.cookies import CookieError, SimpleCookie
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mmpt.server.errors import ProblemError
+from mmpt.server.errors import ProblemError, unexpected
 from mmpt.server.settings import Settings, is_loopback
 
 COOKIE = "mmpt_session"
@@ -89,8 +89,12 @@ class Guard:
         if scope["type"] != "http":  # there are no web sockets here
             return
 
+        begun = False
+
         async def guarded(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers[name] = value
@@ -102,7 +106,13 @@ class Guard:
         except ProblemError as problem:
             await problem.response()(scope, receive, guarded)
             return
-        await self._app(scope, receive, guarded)
+        try:
+            await self._app(scope, receive, guarded)
+        except Exception as error:
+            problem = unexpected(error)
+            if begun:  # half of the answer is out: only breaking off says that it is none
+                raise
+            await problem.response()(scope, receive, guarded)
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         path, method = scope["path"], scope["method"]
@@ -118,7 +128,9 @@ class Guard:
             return
         if path == "/":
             query = scope["query_string"].decode("latin-1")  # what was to be opened is opened after the login
-            raise ProblemError(303, "a token is needed", "log in", {"Location": f"/login?{query}" if query else "/login"})
+            raise ProblemError(
+                303, "a token is needed", "log in", {"Location": f"/login?{query}" if query else "/login"}
+            )
         raise ProblemError(
             401,
             "a token is needed, or the one sent is wrong",
@@ -159,7 +171,9 @@ def _check_origin(path: str, method: str, host: str, headers: Headers) -> None:
     if not ours:
         raise ProblemError(403, "another site's page asks for this", "use the server's own page")
     if path.startswith("/api/") and CUSTOM_HEADER not in headers:
-        raise ProblemError(403, f"the header {CUSTOM_HEADER} is missing", f"send it, with any value: {CUSTOM_HEADER}: 1")
+        raise ProblemError(
+            403, f"the header {CUSTOM_HEADER} is missing", f"send it, with any value: {CUSTOM_HEADER}: 1"
+        )
 
 
 def _without_port(host: str) -> str:

@@ -55,7 +55,9 @@ class Settings:
                 'python -c "import secrets; print(secrets.token_urlsafe(24))"'
             )
         if self.token is not None and (not self.token.isascii() or not self.token.isprintable() or " " in self.token):
-            raise ValueError("the token holds spaces or signs that no HTTP header carries; use ASCII letters and digits")
+            raise ValueError(
+                "the token holds spaces or signs that no HTTP header carries; use ASCII letters and digits"
+            )
         if self.token is None and not is_loopback(self.host):
             raise ValueError(
                 f"on {self.host} other machines reach the server, so it needs a token; set one and start again: "

@@ -111,7 +111,9 @@ def open_video(record: VideoRecord) -> int:
         about = os.fstat(file)
         if not stat.S_ISREG(about.st_mode) or not _is_same(record, about.st_mtime):
             raise ProblemError(
-                409, "the video's file has changed since it was indexed", "run on the server's machine: mmpt index update"
+                409,
+                "the video's file has changed since it was indexed",
+                "run on the server's machine: mmpt index update",
             )
     except ProblemError:
         os.close(file)

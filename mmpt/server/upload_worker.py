@@ -1,7 +1,7 @@
 """A process that takes one uploaded video into a library, within limits of memory and time.
 
-On stdin it takes one JSON object, {address, opening, path, memory, seconds}; on stdout it answers with a line of JSON for
-each event, and a last one, {"result": "added" | "known" | "failed", "detail": ...}.
+On stdin it takes one JSON object, {address, opening, path, memory, seconds}; on stdout it answers with a line of JSON
+for each event, and a last one, {"result": "added" | "known" | "failed", "detail": ...}.
 """
 
 import json

@@ -1,0 +1,87 @@
+"""Ranges as players ask for them."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmpt.search.records import VideoRecord
+from mmpt.server.errors import ProblemError
+from mmpt.server.streaming import Part, choose, open_video
+
+SIZE = 1000
+
+
+@pytest.mark.parametrize(
+    ("asked", "part"),
+    [
+        (None, Part(0, SIZE, whole=True)),
+        ("bytes=0-", Part(0, SIZE, whole=False)),
+        ("bytes=0-0", Part(0, 1, whole=False)),
+        ("bytes=10-19", Part(10, 10, whole=False)),
+        ("bytes=990-5000", Part(990, 10, whole=False)),
+        ("bytes=-10", Part(990, 10, whole=False)),
+        ("bytes=-5000", Part(0, SIZE, whole=False)),
+        (" bytes = 10 - 19 ", Part(10, 10, whole=False)),
+        ("bytes=5-4", Part(0, SIZE, whole=True)),  # no range at all, so that it is passed over
+        ("bytes=0-1,5-6", Part(0, SIZE, whole=True)),
+        ("items=0-1", Part(0, SIZE, whole=True)),
+        ("bytes=-", Part(0, SIZE, whole=True)),
+        ("bytes=٣-٤", Part(0, SIZE, whole=True)),
+        ("bytes=" + "9" * 40 + "-", Part(0, SIZE, whole=True)),
+    ],
+)
+def test_a_range_is_read_as_the_standard_says(asked: str | None, part: Part):
+    assert choose(asked, SIZE) == part
+
+
+@pytest.mark.parametrize("asked", ["bytes=1000-", "bytes=5000-6000", "bytes=-0"])
+def test_a_range_outside_the_file_is_416_and_says_the_size(asked: str):
+    with pytest.raises(ProblemError) as caught:
+        choose(asked, SIZE)
+    assert (caught.value.status, caught.value.headers["Content-Range"]) == (416, f"bytes */{SIZE}")
+
+
+@given(st.text(max_size=30) | st.from_regex(r"bytes=\d{0,5}-\d{0,5}", fullmatch=True), st.integers(0, 2000))
+def test_what_is_sent_lies_in_the_file_whatever_is_asked(asked: str, size: int):
+    try:
+        part = choose(asked, size)
+    except ProblemError as problem:
+        assert problem.status == 416
+        return
+    assert part.first >= 0 and part.first + part.count <= size
+    assert part.count == size if part.whole else part.count > 0
+
+
+def record(path: Path) -> VideoRecord:
+    return VideoRecord("a" * 16, str(path), path.stat().st_mtime, 0.0, 1, 1, 0)
+
+
+def test_a_pipe_in_a_videos_place_is_refused_and_blocks_nobody(tmp_path: Path):
+    path = tmp_path / "video.mp4"
+    os.mkfifo(path)
+    with pytest.raises(ProblemError) as caught:
+        open_video(record(path))
+    assert caught.value.status == 409
+
+
+def test_a_file_that_was_only_touched_is_still_the_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from mmpt.utils.files import content_hash
+
+    monkeypatch.setenv("MMPT_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "video.mp4"
+    path.write_bytes(b"frames")
+    known = VideoRecord(content_hash(path)[:16], str(path), path.stat().st_mtime, 0.0, 1, 1, 0)
+    os.utime(path, (1, 1))
+    os.close(open_video(known))
+    path.write_bytes(b"secret")
+    os.utime(path, (2, 2))
+    with pytest.raises(ProblemError) as caught:
+        open_video(known)
+    assert caught.value.status == 409
+    path.unlink()
+    with pytest.raises(ProblemError) as caught:
+        open_video(known)
+    assert caught.value.status == 404
