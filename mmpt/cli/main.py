@@ -17,6 +17,8 @@ COMMANDS = {  # command -> what it does, in one line; its file is mmpt/cli/<comm
     "score": "score videos against sentences, with the best moment's time code",
     "index": "put videos into a library that can be searched",
     "search": "find moments of indexed videos by text, by words said, or by a clip",
+    "chapters": "divide a video among the steps of a recipe, as chapters",
+    "segment": "say which of some labels fits when in a video",
     "library": "say what is in a library, check it, export it",
     "serve": "give a library an API and a page to search it with",
     "convert": "turn an original checkpoint into a safetensors folder, and back",

@@ -13,6 +13,7 @@ import numpy as np
 from mmpt.cli.plots import (
     AXIS,
     COLOURS,
+    CURVES,
     FAINT,
     GAP,
     INK,
@@ -20,6 +21,7 @@ from mmpt.cli.plots import (
     LEGEND_LINE,
     MARGIN,
     RIGHT,
+    STYLES,
     TITLE,
     WIDTH,
     draw_strip,
@@ -113,6 +115,80 @@ def draw_labels(
     lanes.set_ylim(-0.46, 1.46)
     _finish(figure, lanes, thumbnails, len(true), left=1.0, strip=strip)
     return figure
+
+
+def draw_parts(
+    parts: Sequence[tuple[int, int, int]],
+    names: Sequence[str],
+    title: str,
+    seconds: float,
+    thumbnails: Thumbnails = (),
+    *,
+    curves: np.ndarray | None = None,
+    level: float | None = None,
+) -> "Figure":
+    """Draw a video's parts in a row, and the curves that they come from above.
+
+    Args:
+        parts: (first second, second after the last, number of the name) of each; -1 for none.
+        names: of the parts.
+        title: of the picture.
+        seconds: length of the video.
+        thumbnails: of the video; may be empty.
+        curves: float (T, names), as far as they are to be drawn.
+        level: below which no name fits.
+
+    Returns:
+        The picture.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    looks = [(COLOURS[n % len(COLOURS)], HATCHES[n // len(COLOURS) % len(HATCHES)]) for n in range(len(names))]
+    entries = [
+        (Patch(facecolor=colour, hatch=hatch, edgecolor="white"), f"{number}  {_short(name)}")
+        for number, ((colour, hatch), name) in enumerate(zip(looks, names, strict=True), 1)
+    ]
+    legend = LEGEND_LINE * -(-len(entries) // 2) + MARGIN
+    strip = STRIP if len(thumbnails) else 0.0
+    above = CURVES + GAP if curves is not None else 0.0
+    height = TITLE + legend + above + LANE + 2 * GAP + strip + AXIS
+    figure = Figure(figsize=(WIDTH, height), facecolor="white")
+    write_title(figure, title, LEFT)
+    _legend(figure, entries, LEFT, columns=2)
+    inner, bottom = WIDTH - LEFT - RIGHT, AXIS + strip + GAP
+    lane = figure.add_axes((LEFT / WIDTH, bottom / height, inner / WIDTH, LANE / height))
+    labels = np.zeros(max(end for _, end, _ in parts), np.int64)
+    for begin, end, number in parts:
+        labels[begin:end] = number + 1
+    _draw_lane(
+        lane, 0, labels, dict(enumerate(looks, 1)), {n: str(n) for n in range(1, len(names) + 1)}, inner / seconds
+    )
+    lane.set_yticks([])
+    lane.set_ylim(-0.46, 0.46)
+    _finish(figure, lane, thumbnails, seconds, left=LEFT, strip=strip)
+    if curves is not None:
+        place = (LEFT / WIDTH, (bottom + LANE + GAP) / height, inner / WIDTH, CURVES / height)
+        _draw_scores(figure.add_axes(place), curves, level, seconds)
+    return figure
+
+
+def _draw_scores(axes: "Axes", curves: np.ndarray, level: float | None, seconds: float) -> None:
+    middles = np.arange(len(curves)) + 0.5
+    middles[-1] = (len(curves) - 1 + seconds) / 2  # the last second may be a short one
+    for number, curve in enumerate(curves.T):
+        style = STYLES[number // len(COLOURS) % len(STYLES)]
+        axes.plot(middles, curve, style, color=COLOURS[number % len(COLOURS)], linewidth=1.6)
+    if level is not None:
+        axes.axhline(level, color="#8a8a8a", linewidth=1, linestyle=(0, (4, 3)))
+        note = axes.text(seconds, level, "none below ", size=8.5, color="#6a6a6a", ha="right", va="bottom")
+        note.set_parse_math(False)
+    axes.set_xlim(0, seconds)
+    axes.set_ylabel("stands out by", color=INK)
+    axes.grid(axis="y", color=FAINT, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelbottom=False, length=0, colors=INK)
+    hide_frame(axes)
 
 
 def draw_steps(
@@ -270,7 +346,7 @@ def _draw_lane(
 
 
 def _finish(
-    figure: "Figure", upper: "Axes", thumbnails: Thumbnails, seconds: int, *, left: float, strip: float
+    figure: "Figure", upper: "Axes", thumbnails: Thumbnails, seconds: float, *, left: float, strip: float
 ) -> None:
     """Put the strip of thumbnails below, and the time axis below that."""
     wide, high = figure.get_size_inches()

@@ -71,9 +71,8 @@ def youtube_faults(chapters: Sequence[Chapter]) -> list[str]:
         faults.append(f"YouTube shows chapters from {YOUTUBE_COUNT} on, and there are {len(chapters)}")
     short = [chapter.title for chapter in chapters if chapter.end - chapter.start < YOUTUBE_LENGTH]
     if short:
-        faults.append(
-            f"YouTube wants {YOUTUBE_LENGTH} s a chapter at least, and {len(short)} are shorter: {short[0]!r}"
-        )
+        which = f"{short[0]!r} is" if len(short) == 1 else f"{len(short)} are, {short[0]!r} for one"
+        faults.append(f"YouTube shows no chapters where one is shorter than {YOUTUBE_LENGTH} s, and {which}")
     return faults
 
 
