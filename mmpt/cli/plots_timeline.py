@@ -184,7 +184,7 @@ def _draw_scores(axes: "Axes", curves: np.ndarray, level: float | None, seconds:
         note = axes.text(seconds, level, "none below ", size=8.5, color="#6a6a6a", ha="right", va="bottom")
         note.set_parse_math(False)
     axes.set_xlim(0, seconds)
-    axes.set_ylabel("stands out by", color=INK)
+    axes.set_ylabel("stands out by (deviations)", color=INK)
     axes.grid(axis="y", color=FAINT, linewidth=0.7)
     axes.set_axisbelow(True)
     axes.tick_params(labelbottom=False, length=0, colors=INK)

@@ -35,6 +35,7 @@ COLOURS = ("color_range", "colorspace", "color_primaries", "color_trc")  # of a 
 TICKS = 90_000  # per second; the clock of what is encoded anew
 AAC_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)  # samples per second
 USUAL_RATE = 48_000  # samples per second; the only one of these that every Opus encoder takes
+MOST_REORDERED = 16  # packets that come before the first one with a decoding time, in any codec
 SOUND_LEAD = 1  # second; sound is decoded from so much before the clip on
 
 
@@ -115,25 +116,44 @@ def _from_key_frame(
             container.seek(math.floor((start - back) / (video.time_base or 1)), stream=video)
         except FFmpegError:
             break
-        held, rest = _lead(container.demux(streams), video, start)
+        held, rest = _lead(_dated(container.demux(streams)), video, start)
         if held and _time(held[0]) <= start:
             yield from _until(held, rest, streams, end)
             return
     again, _ = open_video(path)
     with again:
         streams = [again.streams[stream.index] for stream in streams]
-        held, rest = _lead(again.demux(streams), streams[0], start)
+        held, rest = _lead(_dated(again.demux(streams)), streams[0], start)
         if not held or _time(held[0]) >= end:
             raise _CannotCopyError
         yield from _until(held, rest, streams, end)
+
+
+def _dated(packets: Iterator[Packet]) -> Iterator[Packet]:
+    """Fill in the decoding times that Matroska leaves out at the start of a stretch: they count back from the next."""
+    waiting: dict[int, list[Packet]] = {}
+    for packet in packets:
+        if not packet.size:
+            continue
+        held = waiting.setdefault(packet.stream_index, [])
+        if packet.dts is None:
+            held.append(packet)
+            if len(held) > MOST_REORDERED:
+                raise _CannotCopyError
+            continue
+        for number, earlier in enumerate(held):
+            earlier.dts = packet.dts - (len(held) - number) * (packet.duration or 1)
+        yield from held
+        held.clear()
+        yield packet
+    if any(waiting.values()):
+        raise _CannotCopyError
 
 
 def _lead(packets: Iterator[Packet], video: Stream, start: Fraction) -> tuple[list[Packet], Iterator[Packet]]:
     """Read on to the last key frame at or before `start`, or the first one; give what belongs with it, and the rest."""
     held: list[Packet] = []
     for packet in packets:
-        if not packet.size:
-            continue
         own = packet.stream_index == video.index
         if own and packet.is_keyframe and (not held or _time(packet) <= start):
             # Sound that is stored before its picture belongs to it as well.
@@ -150,7 +170,7 @@ def _until(held: list[Packet], rest: Iterator[Packet], streams: list[Stream], en
     begin, open_ones = _time(held[0]), {stream.index for stream in streams}
     last: dict[int, Fraction] = {}
     for packet in itertools.chain(held, rest):
-        if not packet.size or packet.stream_index not in open_ones:
+        if packet.stream_index not in open_ones:
             continue
         decoded = _decoded(packet)
         step = decoded - last.get(packet.stream_index, decoded)
@@ -201,14 +221,13 @@ def _opened(target: Path) -> Iterator[OutputContainer]:
 
 def _time(packet: Packet) -> Fraction:
     """When a packet is shown, in seconds of the file's own clock."""
-    if packet.pts is None or packet.dts is None:
+    if packet.pts is None:
         raise _CannotCopyError
     return packet.pts * packet.time_base
 
 
 def _decoded(packet: Packet) -> Fraction:
-    if packet.dts is None:
-        raise _CannotCopyError
+    assert packet.dts is not None
     return packet.dts * packet.time_base
 
 
