@@ -10,10 +10,10 @@ EXAMPLES = """examples:
 Draws how-to videos of 30 to 60 seconds (H.264, 128x128, 8 frames a second) with
 their narration, and writes lists, captions and annotations in the layouts of
 the data sets that the YAML projects read. --videos counts those for training; a
-fifth as many, 40 at most, are held out in addition. They show only combinations
-of action, shape and colour that no training video shows: 200 clips of 200
-combinations with 200 videos or more. The same seed gives the same world. Give
-the same command again after any stop, or with more videos: what is done is kept.
+fifth as many, 40 at most, are held out in addition. They show combinations of
+action, shape and colour that no training video shows: with 200 videos or more,
+200 clips of 200 combinations. The same seed gives the same world. Give the same
+command again after any stop, or with more videos: what is done is kept.
 """
 
 
