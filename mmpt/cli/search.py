@@ -20,9 +20,9 @@ EXAMPLES = """examples:
   mmpt search "a dog runs" --export-clips clips/ --edl dog.edl
   mmpt search --queries shots.txt --json > found.json
 
-The score says how far a moment stands out from what the library holds by
-chance: 0 is as good as chance alone would bring, and a moment is a match from
-1 on (--threshold). That nothing matches is an answer, with exit code 0.
+The score says how far a moment stands out: 1 is as good as chance alone would
+bring from this library, and a moment is a match from 1.25 on (--threshold).
+That nothing matches is an answer, with exit code 0.
 """
 MOST_SAID = 60  # letters of what is said, in a table
 
@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_library(parser)
     parser.add_argument("--mode", choices=("seen", "said", "both"), help="look in pictures, captions or both (both)")
     parser.add_argument("--limit", type=int, default=10, metavar="N", help="moments at most (%(default)s)")
-    parser.add_argument("--threshold", metavar="X", help="score that a moment needs, or none (1)")
+    parser.add_argument("--threshold", metavar="X", help="score that a moment needs, or none (1.25)")
     which = parser.add_argument_group("which videos")
     which.add_argument("--folder", metavar="FOLDER", help="only those below it")
     which.add_argument("--after", metavar="DATE", help="only files changed on this day or later, as 2026-05-31")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from mmpt.models.scorer import Scorer
-from mmpt.search.calibration import DEFAULT_THRESHOLD, Background, background
+from mmpt.search.calibration import DEFAULT_THRESHOLD, Background, location
 from mmpt.search.fusion import Candidate, fuse
 from mmpt.search.moments import Core, free_span, merge_windows, refine
 from mmpt.search.records import Moment, VideoRecord
@@ -222,7 +222,7 @@ def _search_one(
     accepted = {video: record for video, record in records.items() if query.where.accepts(record)}
     ids = None if len(accepted) == len(records) else set(accepted)
     searched = sum(record.windows for record in accepted.values())
-    look = _Look(accepted, tokens, vector, _background(matrix, vector), searched)
+    look = _Look(accepted, tokens, vector, _background(matrix, vector, searched))
     said = [] if query.text is None or query.mode == "seen" else find_said(store, query.text, ids)
     said = [spoken for spoken in said if spoken.video in accepted]
     wanted = 2 * query.limit + 10  # places, some of which others swallow
@@ -236,10 +236,12 @@ def _search_one(
     return Results(query, moments, query.threshold, searched, 0.0, below, judged=judged)
 
 
-def _background(matrix: "WindowMatrix", vector: np.ndarray | None) -> Background:
+def _background(matrix: "WindowMatrix", vector: np.ndarray | None, searched: int) -> Background:
     if vector is None or not len(matrix):
-        return Background(0.0, 0.0, 0)
-    return background(matrix.sample(vector[None])[0])
+        return Background(0.0, 0.0, 0, searched)
+    sample = matrix.sample(vector[None])[0]
+    deviation = float(np.linalg.norm(vector)) * matrix.spread()
+    return Background(location(sample), deviation, len(sample), searched)
 
 
 def _find_seen(
@@ -269,14 +271,12 @@ class _Look:
         tokens: their seconds.
         vector: float32 (D,), the query; None where only words are looked for.
         ground: what it scores by chance.
-        searched: how many windows are searched.
     """
 
     records: dict[str, VideoRecord]
     tokens: _Tokens
     vector: np.ndarray | None
     ground: Background
-    searched: int
 
     def choose(
         self, candidates: Sequence[Candidate], limit: int, threshold: float | None
@@ -310,15 +310,12 @@ class _Look:
 
     def passes(self, seen: float, threshold: float | None) -> bool:
         """Whether a dot product reaches the threshold, or nothing can be said of it."""
-        return threshold is None or not self.ground.judges or self._calibrated(seen) >= threshold
-
-    def _calibrated(self, seen: float) -> float:
-        return float(self.ground.calibrate(seen, self.searched))
+        return threshold is None or not self.ground.judges or self.ground.calibrate(seen) >= threshold
 
     def _score(self, candidate: Candidate) -> float:
         scores = []
         if candidate.core is not None:
-            scores.append(self._calibrated(candidate.core.score))
+            scores.append(self.ground.calibrate(candidate.core.score))
         if candidate.spoken is not None:
             scores.append(said_score(candidate.spoken.coverage))
         return max(scores)
