@@ -21,7 +21,9 @@ processes=${PROCESSES_PER_NODE:-${SLURM_GPUS_ON_NODE:-1}}
 meeting=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 export OMP_NUM_THREADS=$((${SLURM_CPUS_PER_TASK:-1} / processes > 0 ? ${SLURM_CPUS_PER_TASK:-1} / processes : 1))
 
-# SLURM sends SIGTERM two minutes before the time is up; every process then keeps what is done, and ends.
+# SLURM sends SIGTERM two minutes before the time is up; every process then keeps what is done, and ends. Torchrun's own
+# patience with them is 30 seconds.
+export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=${TORCH_ELASTIC_SHUTDOWN_TIMEOUT:-110}
 exec srun --kill-on-bad-exit=1 \
     .venv/bin/python -m torch.distributed.run \
     --nnodes "$SLURM_JOB_NUM_NODES" --nproc-per-node "$processes" \

@@ -1,11 +1,13 @@
 """`mmpt launch`: write a project's files, and run the jobs of YAML files."""
 
 import argparse
+import contextlib
 import os
 import shlex
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +29,8 @@ A task's file runs: local_single, local_small and local_big train with 1, 2 and
 8 processes, local_predict evaluates. Without --jobtype its task_type decides.
 `python locallaunch.py` takes the same words.
 """
-INTERRUPTED = 130  # what a shell gives after Ctrl-C
+INTERRUPTED, TERMINATED = 130, 143  # what a shell gives after Ctrl-C and SIGTERM
+PATIENCE = "600"  # seconds that torchrun lets processes keep what is done when they are asked to stop; its own is 30
 ERROR = 2  # exit code for bad input
 
 
@@ -128,7 +131,7 @@ def run_jobs(jobs: Sequence[Job], *, keep_going: bool = False) -> int:
             continue
         failed[job.path] = code
         sys.stderr.write(f"mmpt: {job.path} failed with exit code {code}\n")
-        if code == INTERRUPTED or not keep_going:
+        if code in (INTERRUPTED, TERMINATED) or not keep_going:
             _tell_left_out(jobs[number:])
             break
     return next(iter(failed.values()), 0)
@@ -144,13 +147,24 @@ def _run(job: Job) -> int:
         sys.stderr.write(f"mmpt: error: {error}\n")
         return ERROR
     threads = str(max(1, (os.cpu_count() or 1) // max(1, job.processes)))
-    with subprocess.Popen(job.command, env={"OMP_NUM_THREADS": threads, **os.environ}) as process:
+    defaults = {"OMP_NUM_THREADS": threads, "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": PATIENCE}
+    with subprocess.Popen(job.command, env={**defaults, **os.environ}) as process, _passed_on(process):
         try:
             code = process.wait()
         except KeyboardInterrupt:  # the terminal sent it to the job as well: let it end in its own way
             process.wait()
             return INTERRUPTED
     return code if code >= 0 else 128 - code
+
+
+@contextlib.contextmanager
+def _passed_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Ask a job to stop where we are asked to, in place of ending and leaving it alone."""
+    before = signal.signal(signal.SIGTERM, lambda number, frame: process.send_signal(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _tell_left_out(jobs: Sequence[Job]) -> None:

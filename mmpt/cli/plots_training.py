@@ -74,7 +74,7 @@ def _draw_losses(axes: "Axes", name: str, lines: Lines, colour: str) -> None:
         axes.plot(updates, losses, color=colour, linewidth=0.6, alpha=0.25)
     axes.plot(*_averaged(updates, losses), color=colour, linewidth=1.8, label=f"{name}: training")
     updates, losses = series(lines, "valid", "loss")
-    if len(updates):
+    if np.isfinite(losses).any():
         dot = "o" if len(updates) <= DOTS else None
         axes.plot(updates, losses, "--", marker=dot, color=colour, linewidth=1.4, ms=5, label=f"{name}: validation")
         best = int(np.nanargmin(losses))

@@ -1,6 +1,7 @@
 """`mmpt train`: train what a YAML file describes."""
 
 import argparse
+import contextlib
 import logging
 import sys
 import traceback
@@ -71,13 +72,15 @@ def _run(args: argparse.Namespace, processes: "Processes") -> int:
 
     if not processes.first:
         logging.getLogger().setLevel(logging.ERROR)
-    session, error = _ready(args, processes)
+    held = contextlib.ExitStack()
     try:
-        if processes.sum([float(error is not None)])[0]:
-            return _told(processes, error)
-        assert session is not None
-        with Stop() as stop:
-            code = _train(session, processes, stop)
+        with held:
+            session, error = _ready(args, processes, held)
+            if processes.sum([float(error is not None)])[0]:
+                return _told(processes, error)
+            assert session is not None
+            with Stop() as stop:
+                code = _train(session, processes, stop)
     except ProcessLostError:
         sys.stderr.write(
             f"mmpt: error: process {processes.rank}: another process of this training ended; what it said stands "
@@ -100,15 +103,20 @@ def _device(name: str) -> str:
     return "cpu" if name == "cpu" or not found else "gpu"
 
 
-def _ready(args: argparse.Namespace, processes: "Processes") -> "tuple[Session | None, Exception | None]":
+def _ready(
+    args: argparse.Namespace, processes: "Processes", held: contextlib.ExitStack
+) -> "tuple[Session | None, Exception | None]":
     """Prepare in this process; the error where that fails, which the others must know of before all stop."""
     from mmpt.cli.console import quiet_transformers
     from mmpt.cli.preparing import check_file
     from mmpt.training import session
+    from mmpt.training.folder import held as hold
 
     options = session.Options(args.from_scratch, args.restart, args.accept_changes)
     try:
         config = check_file(args.yaml, args.overrides, evaluation=False)
+        if processes.first:
+            held.enter_context(hold(session.run_folder(config)))
         with quiet_transformers():
             return session.prepare(config, processes, options, lambda told: _observer(config, processes, told)), None
     except (ValueError, OSError, ModuleNotFoundError) as error:
@@ -130,13 +138,16 @@ def _observer(config: Any, processes: "Processes", told: dict[str, Any]) -> "Obs
 def _train(session: "Session", processes: "Processes", stop: Any) -> int:
     from mmpt.cli.training_display import ShownObserver
     from mmpt.training.estimate import advice, is_out_of_memory
+    from mmpt.training.folder import forget
     from mmpt.training.processes import SharedError
 
     trainer = session.trainer
     observer = trainer.observer
     try:
+        _introduce(session, processes)
         if isinstance(observer, ShownObserver):
-            _introduce(session)
+            if session.fresh:
+                forget(trainer.keeper.folder)
             observer.log.rewind(trainer.progress.updates)
         trainer.run(stop)
     except SharedError as error:
@@ -149,7 +160,7 @@ def _train(session: "Session", processes: "Processes", stop: Any) -> int:
             told = advice(trainer.optim, session.run.loader.batch_size)
         else:
             told = _explained(error, processes)
-        sys.stderr.write(f"mmpt: error: {str(error).splitlines()[0]}\nmmpt: {told}\n")
+        sys.stderr.write(f"mmpt: error: {(str(error) or type(error).__name__).splitlines()[0]}\nmmpt: {told}\n")
         return ERROR
     finally:
         if isinstance(observer, ShownObserver):
@@ -188,15 +199,15 @@ def _told(processes: "Processes", error: Exception | None) -> int:
     return ERROR
 
 
-def _introduce(session: "Session") -> None:
+def _introduce(session: "Session", processes: "Processes") -> None:
+    """Say what begins. All processes estimate, so that all know what it may tell against the file."""
     from mmpt.cli.console import legible, out
 
-    trainer = session.trainer
-    out.print(legible(session.run.source), soft_wrap=True)
-    for note in session.notes:
-        out.print(legible(note), soft_wrap=True)
-    if not trainer.finished:
-        out.print(str(trainer.estimate()), soft_wrap=True)
+    for line in (session.run.source, *session.notes) if processes.first else ():
+        out.print(legible(line), soft_wrap=True)
+    told = "" if session.trainer.finished else str(session.trainer.estimate())
+    if told and processes.first:
+        out.print(told, soft_wrap=True)
 
 
 def _conclude(session: "Session") -> None:

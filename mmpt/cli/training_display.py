@@ -31,18 +31,18 @@ class ShownObserver(LogObserver):
         self._hard = ""
 
     @contextlib.contextmanager
+    def work(self, what: str) -> Iterator[Callable[[int, int], None]]:
+        """Show a bar for work between updates."""
+        with _bar() as bar:
+            shown = bar.add_task(what, total=None)
+            yield lambda done, total: bar.update(shown, completed=done, total=total)
+
+    @contextlib.contextmanager
     def epoch(self, progress: checkpoint.Progress, optim: OptimConfig, updates: int) -> Iterator[None]:
         """Show a bar for an epoch, or for what is left of it."""
-        columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
         self._hard = f", {hard:.0%} hard" if (hard := progress.statistics.get("hard_negatives")) is not None else ""
         self._passes = "" if optim.max_epoch is None else f"/{optim.max_epoch}"
-        with Progress(*columns, console=err, transient=True, disable=not err.is_terminal, expand=True) as bar:
+        with _bar() as bar:
             shown = bar.add_task(f"epoch {progress.epoch + 1}{self._passes}", total=updates)
             self._advance = lambda told: bar.update(shown, advance=1, description=told)
             self._console = err if err.is_terminal and out.is_terminal else out  # above the bar, not into it
@@ -77,6 +77,17 @@ class ShownObserver(LogObserver):
 
     def _say(self, text: str) -> None:
         self._console.print(text, soft_wrap=True)
+
+
+def _bar() -> Progress:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal, expand=True)
 
 
 def losses(line: Mapping[str, Any]) -> str:

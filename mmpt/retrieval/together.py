@@ -7,6 +7,7 @@ from torch import distributed
 
 Part = TypeVar("Part")
 Whole = TypeVar("Whole")
+TOLD = (ValueError, OSError, ImportError)  # errors that one process tells the others
 
 
 def together(own: Callable[[], Part], join: Callable[[Sequence[Part]], Whole], *, rank: int, world: int) -> Whole:
@@ -22,7 +23,8 @@ def together(own: Callable[[], Part], join: Callable[[Sequence[Part]], Whole], *
         The result, the same in every process.
 
     Raises:
-        ValueError: one of the processes raised it, which all do then: none waits for ever.
+        ValueError: one of the processes raised it, or an OSError or ImportError in its place, which all do then: none
+            waits for ever.
     """
     if world == 1:
         return join([own()])
@@ -31,10 +33,10 @@ def together(own: Callable[[], Part], join: Callable[[Sequence[Part]], Whole], *
     distributed.gather_object(part, parts, dst=0)
     result: list[Any] = [None]
     if parts is not None:
-        failed = next((part for part in parts if isinstance(part, ValueError)), None)
+        failed = next((part for part in parts if isinstance(part, TOLD)), None)
         result = [_caught(lambda: join(parts)) if failed is None else failed]
     distributed.broadcast_object_list(result, src=0)
-    if isinstance(result[0], ValueError):
+    if isinstance(result[0], TOLD):
         raise result[0]
     return result[0]
 
@@ -42,5 +44,5 @@ def together(own: Callable[[], Part], join: Callable[[Sequence[Part]], Whole], *
 def _caught(work: Callable[[], Any]) -> Any:
     try:
         return work()
-    except ValueError as error:
+    except TOLD as error:
         return error

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import torch
 from torch import nn
@@ -14,6 +14,7 @@ from mmpt.losses.base import Loss
 from mmpt.losses.contrastive import PairLoss
 from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.retrieval.planner import Plan
+from mmpt.retrieval.vectors import Embedding
 from mmpt.utils.registry import lookup, register
 
 
@@ -86,7 +87,15 @@ class Task:
             loss.gather = gather
 
     def plan(
-        self, model: MMPTPreTrainedModel, dataset: MMDataset, *, seed: int, epoch: int, rank: int, world: int
+        self,
+        model: MMPTPreTrainedModel,
+        dataset: MMDataset,
+        *,
+        seed: int,
+        epoch: int,
+        rank: int,
+        world: int,
+        **embedding: Unpack[Embedding],
     ) -> Plan | None:
         """Say which videos make the batches of an epoch; every process asks at the same time.
 
@@ -97,6 +106,7 @@ class Task:
             epoch: which pass, from 0 on.
             rank: this process's number.
             world: how many processes there are.
+            embedding: how videos are embedded, where they are: the precision, the workers, and who hears of it.
 
         Returns:
             The plan; None where the batches stay what they are.

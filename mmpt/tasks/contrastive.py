@@ -1,13 +1,14 @@
 """Learning to tell videos of a kind apart: clusters of similar videos make the batches."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 
 from mmpt.datasets.mmdataset import MMDataset
 from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.retrieval.planner import Plan, is_due, plan_epoch
+from mmpt.retrieval.vectors import Embedding
 from mmpt.tasks.base import Task
 from mmpt.utils.registry import register
 
@@ -37,7 +38,15 @@ class VideoRetriTask(Task):
         }
 
     def plan(
-        self, model: MMPTPreTrainedModel, dataset: MMDataset, *, seed: int, epoch: int, rank: int, world: int
+        self,
+        model: MMPTPreTrainedModel,
+        dataset: MMDataset,
+        *,
+        seed: int,
+        epoch: int,
+        rank: int,
+        world: int,
+        **embedding: Unpack[Embedding],
     ) -> Plan | None:
         """Embed all videos and draw clusters of neighbours; see `Task.plan`."""
         options, size = self.options, dataset.meta.config.num_video_per_batch
@@ -57,7 +66,7 @@ class VideoRetriTask(Task):
             vectorpool=options.vectorpool_cls or "VideoVectorPool",
             retriever=options.retriever_cls or "VectorRetriever",
             per_rank=options.per_rank,
-            clips=options.retri_clips,
+            **{**embedding, "clips": options.retri_clips},
         )
 
 

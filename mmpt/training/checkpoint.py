@@ -22,7 +22,7 @@ from mmpt.utils.disk import disk_full_told
 from mmpt.utils.files import atomic_path
 
 STATE = "training_state.safetensors"
-FORMAT = 1
+FORMAT = 2
 HINT = "the checkpoint before it is untouched; make room, then give the same command again"
 SYSTEM_ERROR = re.compile(r"os error (\d+)")
 
@@ -35,23 +35,25 @@ class Progress:
         epoch: passes that are done.
         batch: batches of the pass that are done, of all processes.
         updates: steps of the optimizer.
-        best: the best measure of a validation so far.
+        metric: what measures which checkpoint is best.
+        best: its best value so far.
         worse: validations since.
-        sums: losses of the pass so far, each added up over its updates.
+        sums: parts of the loss in the pass so far, each added up over its updates.
         counted: how many updates of the pass that is.
         statistics: what is told of the pass's clusters.
-        ended: whether it ended by itself, because nothing got better.
+        written: names of the checkpoints that it wrote and did not delete again.
     """
 
     epoch: int = 0
     batch: int = 0
     updates: int = 0
+    metric: str = ""
     best: float | None = None
     worse: int = 0
     sums: dict[str, float] = field(default_factory=dict)
     counted: int = 0
     statistics: dict[str, float] = field(default_factory=dict)
-    ended: bool = False
+    written: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -180,8 +182,8 @@ def unpack(
     for name, value in own.items():
         value.copy_(stored[name])
     if average is not None:
-        for name, value in average.weights.items():
-            value.copy_(tensors[f"average.{name}"])
+        for name, value in average.weights.items():  # without one the average begins here
+            value.copy_(tensors.get(f"average.{name}", stored[name]))
     if optimizer is not None:
         keys = ("step", "exp_avg", "exp_avg_sq")
         moments = {

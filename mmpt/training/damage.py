@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from mmpt.training.checkpoint import Progress
@@ -46,10 +47,14 @@ def refuse(processes: Processes, folder: Path, seen: Sequence[Seen], *, progress
 def _keep(folder: Path, entry: Seen, progress: Progress, what: str, norm: float) -> str:
     number, batch, losses = entry
     path = folder / f"nonfinite_epoch{progress.epoch + 1}_batch{number}.safetensors"
-    tensors = {name: value.cpu().contiguous() for name, value in batch.items() if isinstance(value, torch.Tensor)}
+    tensors = {name: value.cpu().clone() for name, value in batch.items() if isinstance(value, torch.Tensor)}
     others = {name: value for name, value in batch.items() if name not in tensors}
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={"batch": json.dumps(others, default=str)})
+    where = f"The batch is kept in {path}"
+    try:
+        with atomic_path(path) as temporary:
+            save_file(tensors, temporary, metadata={"batch": json.dumps(others, default=str)})
+    except (OSError, SafetensorError) as error:
+        where = f"The batch could not be kept in {path} ({error})"
     videos = [str(video) for video in batch.get("video_id", ())]
     more = f" and {len(videos) - NAMED} more" if len(videos) > NAMED else ""
     values = ", ".join(f"{name} {value.item():.4g}" for name, value in losses.items())
@@ -57,6 +62,6 @@ def _keep(folder: Path, entry: Seen, progress: Progress, what: str, norm: float)
     cause = f" {', '.join(odd)} holds NaN or infinity: extract those videos again." if odd else ""
     return (
         f"{what} of batch {number} of epoch {progress.epoch + 1} is not finite ({values}; gradient {norm:.4g}), at "
-        f"update {progress.updates + 1}; the weights were not changed. The batch is kept in {path}; its videos: "
+        f"update {progress.updates + 1}; the weights were not changed. {where}; its videos: "
         f"{', '.join(videos[:NAMED])}{more}.{cause or ' A lower learning rate, or bf16 in place of fp16, may help.'}"
     )

@@ -30,12 +30,14 @@ class Estimate:
         flops: operations of an update, of one process.
         weight_bytes: of the weights, their gradient, the optimizer's moments and an average.
         batch_bytes: of what is kept of a batch for its gradient.
+        losses: names of the parts of the loss.
     """
 
     parameters: int
     flops: float
     weight_bytes: int
     batch_bytes: int
+    losses: tuple[str, ...]
 
     def __str__(self) -> str:
         return (
@@ -77,8 +79,11 @@ def estimate(
     parameters = list(model.parameters())
     counter = FlopCounterMode(display=False)
     keeping = torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor)
-    with counter, casting, keeping, task.alone(), torch.random.fork_rng():
-        total(task.training_step(model, few))
+    device = batch["caps"].device
+    forked = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+    with counter, casting, keeping, task.alone(), forked:
+        losses = task.training_step(model, few)
+        total(losses)
     own = {value.untyped_storage().data_ptr() for value in parameters}
     scale = count / min(ITEMS, count)
     weights = sum(value.numel() * value.element_size() for value in parameters)
@@ -87,6 +92,7 @@ def estimate(
         flops=counter.get_total_flops() * scale * BACKWARD * accumulated,
         weight_bytes=weights * (COPIES + (optim.ema_decay is not None)),
         batch_bytes=int(sum(size for place, size in kept.items() if place not in own) * scale),
+        losses=tuple(losses),
     )
 
 

@@ -1,10 +1,11 @@
 """Checkpoints in the original's format: which are written, and which go when there are too many."""
 
 import errno
+import math
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,21 @@ class Keeper:
         interval = self.config.save_interval_updates
         return interval > 0 and updates % interval == 0
 
+    def check(self, measured: Collection[str]) -> None:
+        """See that what says which checkpoint is best is measured at all.
+
+        Args:
+            measured: names of losses.
+
+        Raises:
+            SharedError: `best_checkpoint_metric` names none of them.
+        """
+        name = self.config.best_checkpoint_metric
+        if name not in measured:
+            raise SharedError(
+                f"fairseq: best_checkpoint_metric is {name!r}; this training measures {', '.join(measured)}"
+            )
+
     def measure(self, losses: Mapping[str, float]) -> float:
         """Pick what says which checkpoint is best.
 
@@ -61,31 +77,41 @@ class Keeper:
         Raises:
             SharedError: there is none of that name.
         """
-        name = self.config.best_checkpoint_metric
-        if name not in losses:
-            raise SharedError(
-                f"fairseq: best_checkpoint_metric is {name!r}; this training measures {', '.join(losses)}"
-            )
-        return losses[name]
+        self.check(losses)
+        return losses[self.config.best_checkpoint_metric]
 
     def judge(self, progress: Progress, measure: float | None) -> bool:
         """Compare a measure with the best so far.
 
         Args:
-            progress: changed: `best`, `worse` and `ended`.
-            measure: the new one; None for none.
+            progress: changed: `metric`, `best` and `worse`.
+            measure: the new one; None for none. One that is NaN or infinite is no better than any.
 
         Returns:
             Whether it is better.
         """
         if measure is None:
             return False
-        sign = -1 if self.config.maximize_best_checkpoint_metric else 1
-        better = progress.best is None or sign * measure < sign * progress.best
+        most = self.config.maximize_best_checkpoint_metric
+        metric = f"{'most' if most else 'least'} {self.config.best_checkpoint_metric}"
+        if progress.metric != metric:  # the file may name another when a training goes on
+            progress.metric, progress.best, progress.worse = metric, None, 0
+        sign = -1 if most else 1
+        better = math.isfinite(measure) and (progress.best is None or sign * measure < sign * progress.best)
         progress.best = measure if better else progress.best
         progress.worse = 0 if better else progress.worse + 1
-        progress.ended = 0 < self.config.patience <= progress.worse
         return better
+
+    def given_up(self, progress: Progress) -> bool:
+        """Say whether nothing got better for as long as `patience` waits.
+
+        Args:
+            progress: how far the training is.
+
+        Returns:
+            Whether the training ends.
+        """
+        return 0 < self.config.patience <= progress.worse
 
     def write(
         self,
@@ -100,7 +126,7 @@ class Keeper:
 
         Args:
             model: its weights are written, once; all names stand for the same file.
-            progress: how far the training is.
+            progress: how far the training is; changed: `written`.
             whole: whether an epoch has just ended.
             measure: that of the validation just done, if one was.
             best: whether it is the best so far.
@@ -121,12 +147,13 @@ class Keeper:
                 raise cause if isinstance(cause, OSError) else OSError(errno.EIO, str(error)) from error
             for name in names[1:]:
                 _link(first, self.folder / name)
+        progress.written = list(dict.fromkeys([*progress.written, *names]))
 
     def write_state(self, state: State) -> None:
         """Write what to go on from; then delete the checkpoints that are too many.
 
         Args:
-            state: of the training.
+            state: of the training; `written` of its progress is changed.
 
         Raises:
             DiskFullError: there is no room; the state before is untouched.
@@ -137,7 +164,7 @@ class Keeper:
         if self.config.no_save_optimizer_state:
             tensors = {name: value for name, value in tensors.items() if not name.startswith("optimizer.")}
         write_state(self.folder / STATE, replace(state, told=self.told, tensors=tensors))
-        self._tidy()
+        self._tidy(state.progress)
 
     def _names(self, progress: Progress, *, whole: bool, measure: float | None, best: bool) -> list[str]:
         config, epoch, names = self.config, progress.epoch, []
@@ -151,35 +178,34 @@ class Keeper:
             names.append(f"checkpoint{epoch}.pt")
         if not whole and self.due(progress.updates):
             names.append(f"checkpoint_{epoch + 1}_{progress.updates}.pt")
-        if config.keep_best_checkpoints > 0 and measure is not None:
+        if config.keep_best_checkpoints > 0 and measure is not None and math.isfinite(measure):
             names.append(f"checkpoint.best_{config.best_checkpoint_metric}_{measure:.4f}.pt")
         return names
 
-    def _tidy(self) -> None:
-        config = self.config
-        self._keep_last(OF_EPOCH, config.keep_last_epochs)
-        self._keep_last(WITHIN_EPOCH, config.keep_interval_updates)
+    def _tidy(self, progress: Progress) -> None:
+        """Delete what is too many of what this training wrote; another's checkpoints are not its own to delete."""
+        config, written = self.config, progress.written
+        gone = _all_but(_numbered(written, OF_EPOCH), config.keep_last_epochs)
+        gone += _all_but(_numbered(written, WITHIN_EPOCH), config.keep_interval_updates)
         if config.keep_best_checkpoints > 0:
             pattern = re.compile(rf"checkpoint\.best_{re.escape(config.best_checkpoint_metric)}_(-?[\d.]+)\.pt")
-            found = _numbered(self.folder, pattern)
+            found = _numbered(written, pattern)
             worst_first = found if config.maximize_best_checkpoint_metric else found[::-1]
-            _delete(worst_first[: -config.keep_best_checkpoints])
-
-    def _keep_last(self, pattern: re.Pattern[str], count: int) -> None:
-        if count >= 0:
-            found = _numbered(self.folder, pattern)
-            _delete(found[: len(found) - count])
+            gone += _all_but(worst_first, config.keep_best_checkpoints)
+        for name in gone:
+            (self.folder / name).unlink(missing_ok=True)
+        progress.written = [name for name in written if name not in gone]
 
 
-def _numbered(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
-    """The files of a pattern, by the number in their names."""
-    found = [(float(match[1]), path) for path in folder.iterdir() if (match := pattern.fullmatch(path.name))]
-    return [path for _, path in sorted(found)]
+def _numbered(names: Sequence[str], pattern: re.Pattern[str]) -> list[str]:
+    """The names of a pattern, by the number in them."""
+    found = [(float(match[1]), name) for name in names if (match := pattern.fullmatch(name))]
+    return [name for _, name in sorted(found)]
 
 
-def _delete(paths: Sequence[Path]) -> None:
-    for path in paths:
-        path.unlink(missing_ok=True)
+def _all_but(names: list[str], last: int) -> list[str]:
+    """All but the last few; none where `last` is -1."""
+    return [] if last < 0 else names[: max(0, len(names) - last)]
 
 
 def _link(source: Path, target: Path) -> None:

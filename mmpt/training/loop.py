@@ -7,11 +7,12 @@ to be kept. That is why a training that was killed goes on bit for bit, and why 
 import contextlib
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from mmpt.config.training import LoaderConfig, OptimConfig
 from mmpt.losses.base import total
@@ -28,7 +29,12 @@ from mmpt.training.signals import Stop
 from mmpt.training.telling import Observer
 from mmpt.utils.seeding import generator
 
+SMALLEST_SCALE = 1e-4  # of fp16's gradients, as in the original: overflow at this one is no matter of the scale
 DROPOUT = 1 << 42  # in the place of an item's index: a batch's dropout shares no draws with an item
+
+
+class _Interrupted(ValueError):
+    """A process was asked to stop while it planned; all know, as of any other error in a plan."""
 
 
 class Trainer:
@@ -63,29 +69,31 @@ class Trainer:
         self.train_batches, self.valid_batches = train, valid
         self.optim, self.loader, self.keeper, self.observer = optim, loader, keeper, observer
         self.progress = Progress()
-        self._names: tuple[str, ...] = ()  # of the losses
         self.stopped = False  # whether any process was asked to stop; all know it after the same update
-        self.wrapped = processes.prepare(model)
+        self.wrapped: nn.Module = nn.Module.to(model, processes.device)
         self.optimizer = make_optimizer(model, optim)
         self.average = None if optim.ema_decay is None else MovingAverage(model, optim.ema_decay)
         self.scaler = torch.amp.GradScaler(processes.device.type, enabled=optim.fp16)
         self.precision = torch.bfloat16 if optim.bf16 else torch.float16 if optim.fp16 else None
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: State, *, other_data: bool = False) -> None:
         """Go on from a state.
 
         Args:
             state: what `state` gave.
+            other_data: the batches are not those that it knows, so that the epoch begins anew.
 
         Raises:
             ValueError: it is that of another model.
         """
         clusters = unpack(state.tensors, self.model, self.optimizer, self.average)
-        if clusters is not None:
-            self.train_batches.use(clusters)
         if state.scaler:
             self.scaler.load_state_dict(state.scaler)
         self.progress = replace(state.progress)
+        if other_data:
+            self.progress = replace(state.progress, batch=0, sums={}, counted=0)
+        elif clusters is not None:
+            self.train_batches.use(clusters)
 
     def state(self) -> State:
         """Give all that a training needs to go on from here."""
@@ -101,6 +109,9 @@ class Trainer:
         Raises:
             NonFiniteError: a loss or a gradient is NaN or infinite.
         """
+        self.wrapped = self.processes.prepare(self.model)  # the first thing that processes do together
+        if not self.progress.updates:  # else a kill after the first checkpoint, and before its state, looks like an end
+            self._written(lambda: self.keeper.write_state(State(Progress(), {}, {}, {})))
         if self.optim.compile:  # only now: what has run while its operations were counted is never compiled
             self.model.compile()
         while not (self.finished or self.stopped):
@@ -111,14 +122,19 @@ class Trainer:
         """Whether there is nothing left to do."""
         optim, progress = self.optim, self.progress
         done = optim.max_epoch is not None and progress.epoch >= optim.max_epoch
-        return done or progress.ended or (optim.max_update is not None and progress.updates >= optim.max_update)
+        ended = optim.max_update is not None and progress.updates >= optim.max_update
+        return done or ended or self.keeper.given_up(progress)
 
     def estimate(self) -> Estimate:
-        """Say what an update takes, by a batch of the epoch that comes next."""
+        """Say what an update takes, by a batch of the epoch that comes next. All processes ask.
+
+        Raises:
+            SharedError: what says which checkpoint is best is no loss of this training.
+        """
         progress, frequency = self.progress, self.optim.update_freq
         first = self.train_batches.of_epoch(progress.epoch)[:1]
         with contextlib.closing(self.train_batches.read(first)) as batches:
-            return estimate(
+            found = estimate(
                 self.task,
                 self.model,
                 next(batches),
@@ -126,6 +142,8 @@ class Trainer:
                 casting=self._casting(),
                 accumulated=frequency[min(progress.epoch, len(frequency) - 1)],
             )
+        self.keeper.check(dict.fromkeys(("loss", *found.losses)))
+        return found
 
     @property
     def _last_epoch(self) -> bool:
@@ -133,9 +151,11 @@ class Trainer:
 
     def _epoch(self, stop: Stop) -> None:
         progress = self.progress
-        if progress.batch == 0:
-            self._plan()
+        if progress.batch == 0 and not self._plan(stop):
+            return None
         groups = self._groups()
+        if not groups:  # fewer processes, which left out less, began this epoch
+            return self._edge(whole=True)
         stream = self.train_batches.read([keys for group in groups for keys in self._share(group)])
         with contextlib.closing(stream), self.observer.epoch(progress, self.optim, len(groups)):
             for group in groups:
@@ -147,20 +167,49 @@ class Trainer:
                 if self.stopped:
                     return None
 
-    def _plan(self) -> None:
-        """Ask the task for the clusters of the epoch that begins."""
+    def _plan(self, stop: Stop) -> bool:
+        """Ask the task for the clusters of the epoch that begins; False where a process was asked to stop meanwhile."""
         progress, who = self.progress, self.processes
         began = time.perf_counter()
-        where = {"epoch": progress.epoch, "rank": who.rank, "world": who.world}
+
+        def watch(done: int, total: int) -> None:
+            show(done, total)
+            if stop.asked:
+                raise _Interrupted("asked to stop")
+
         try:
-            plan = self.task.plan(self.model, self.train_batches.dataset, seed=self.optim.seed, **where)
-        except ValueError as error:  # which all processes raise together
+            with self._trimming(), self.observer.work("embedding videos") as show:
+                plan = self.task.plan(
+                    self.model,
+                    self.train_batches.dataset,
+                    seed=self.optim.seed,
+                    epoch=progress.epoch,
+                    rank=who.rank,
+                    world=who.world,
+                    precision=self.precision,
+                    num_workers=self.loader.num_workers,
+                    on_progress=watch,
+                )
+        except _Interrupted:  # what is done is kept already, as an epoch has just ended or none began
+            self.stopped = True
+            return False
+        except (ValueError, OSError, ImportError) as error:  # which all processes raise together
             raise SharedError(str(error)) from error
         self.model.train()
         if plan is not None:
             self.train_batches.use(plan.clusters)
             progress.statistics = dict(plan.statistics)
             self._tell("plan", {**plan.statistics, "seconds": time.perf_counter() - began})
+        return True
+
+    @contextlib.contextmanager
+    def _trimming(self) -> Iterator[None]:
+        """Cut padding in a block also where training keeps it: a plan is not compiled."""
+        before, self.model.trim_padding = self.model.trim_padding, True
+        try:
+            yield
+        finally:
+            self.model.trim_padding = before
 
     def _groups(self) -> list[list[Keys]]:
         """The batches of each update that is left of the epoch, of all processes."""
@@ -169,7 +218,7 @@ class Trainer:
         batches = batches[: len(batches) // world * world]  # as many for each process
         size = world * self.optim.update_freq[min(epoch, len(self.optim.update_freq) - 1)]
         groups = [batches[start : start + size] for start in range(self.progress.batch, len(batches), size)]
-        if not groups:
+        if not groups and self.progress.batch == 0:
             raise SharedError(
                 f"epoch {epoch + 1} has no batch for each of {world} processes; take fewer processes, or a smaller "
                 "batch (fairseq.dataset.batch_size, dataset.num_video_per_batch)"
@@ -192,7 +241,6 @@ class Trainer:
             seen.append((number, batch, losses))
             pairs += batch["caps"].numel() // batch["caps"].shape[-1]
             sums = {name: sums.get(name, 0.0) + value.item() for name, value in losses.items()}
-        self._names = tuple(sums)
         norm = self._clip()
         told = self.processes.sum([*sums.values(), pairs, waited, float(stop.asked)])
         means = [value / len(group) for value in told[: len(sums)]]
@@ -201,8 +249,9 @@ class Trainer:
             refuse(self.processes, self.keeper.folder, seen, progress=progress, norm=norm)
         self._step(group)
         self.stopped = stopping > 0
-        line = {"loss": sum(means), **dict(zip(sums, means, strict=True)), "grad_norm": norm}
-        progress.sums = {name: progress.sums.get(name, 0.0) + line[name] for name in ("loss", *sums)}
+        parts = dict(zip(sums, means, strict=True))
+        line = {**_with_total(parts), "grad_norm": norm}
+        progress.sums = {name: progress.sums.get(name, 0.0) + value for name, value in parts.items()}
         progress.counted += 1
         seconds = time.perf_counter() - began
         speed = {
@@ -245,6 +294,11 @@ class Trainer:
             entry["lr"] = learning_rate(self.optim, progress.updates + 1, progress.epoch)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        if self.optim.fp16 and self.scaler.get_scale() < SMALLEST_SCALE:
+            raise SharedError(
+                f"the gradients overflow in fp16 however they are scaled, at update {progress.updates + 1}; what was "
+                "kept last is untouched. A lower learning rate, or bf16 in place of fp16, may help"
+            )
         self.optimizer.zero_grad(set_to_none=True)
         if self.average is not None:
             self.average.update(self.model)
@@ -262,11 +316,12 @@ class Trainer:
     def _edge(self, *, whole: bool) -> None:
         """End an epoch, or a training in the midst of one."""
         progress = self.progress
-        means = {name: value / progress.counted for name, value in progress.sums.items()}
+        means = _with_total({name: value / progress.counted for name, value in progress.sums.items()})
         if whole:
             self._tell("epoch", means)
         measure = None
-        if not whole or (progress.epoch + 1) % self.loader.validate_interval == 0 or self._last_epoch:
+        last = self._last_epoch or self.finished
+        if not whole or (progress.epoch + 1) % self.loader.validate_interval == 0 or last:
             measure = self._validate() if self.valid_batches else self.keeper.measure(means)
         if whole:
             self.progress = replace(progress, epoch=progress.epoch + 1, batch=0, sums={}, counted=0)
@@ -289,22 +344,30 @@ class Trainer:
         return self._mean_of_validation(sums, len(batches))
 
     def _mean_of_validation(self, sums: dict[str, float], count: int) -> float:
-        told = self.processes.sum([sums.get(name, 0.0) for name in self._names])
-        means = {name: value / count for name, value in zip(self._names, told, strict=True)}
-        means = {"loss": sum(means.values()), **means}
+        names = tuple(self.progress.sums)  # also where this process had no batch
+        told = self.processes.sum([sums.get(name, 0.0) for name in names])
+        means = _with_total({name: value / count for name, value in zip(names, told, strict=True)})
         self._tell("valid", means)
         return self.keeper.measure(means)
 
     def _keep(self, *, whole: bool, measure: float | None) -> None:
-        """Write checkpoints and the state; the first process does, and the others wait for its word."""
+        """Write checkpoints, and then the state."""
         average = contextlib.nullcontext() if self.average is None else self.average.in_place(self.model)
         best = self.keeper.judge(self.progress, measure)
+
+        def write() -> None:
+            with average:
+                self.keeper.write(self.model, self.progress, whole=whole, measure=measure, best=best)
+            self.keeper.write_state(self.state())
+
+        self._written(write)
+
+    def _written(self, write: Callable[[], None]) -> None:
+        """Let the first process write; the others wait for its word."""
         failed: OSError | None = None
         if self.processes.first:
             try:
-                with average:
-                    self.keeper.write(self.model, self.progress, whole=whole, measure=measure, best=best)
-                self.keeper.write_state(self.state())
+                write()
             except OSError as error:
                 failed = error
         if self.processes.sum([float(failed is not None)])[0]:
@@ -313,3 +376,8 @@ class Trainer:
     def _tell(self, kind: str, values: Mapping[str, float]) -> None:
         progress = self.progress
         self.observer.tell({"kind": kind, "epoch": progress.epoch + 1, "update": progress.updates, **values})
+
+
+def _with_total(parts: Mapping[str, float]) -> dict[str, float]:
+    """What is minimised, first, and its parts."""
+    return {"loss": 0.0, **parts} | {"loss": sum(parts.values())}

@@ -1,5 +1,6 @@
 """What a training tells while it runs: a line for each update and each epoch, in a file and to trackers."""
 
+import contextlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -75,7 +76,8 @@ class MetricsLog:
     def close(self) -> None:
         """Write what is still to be written."""
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # of a line that no longer fits on the disk, which was told
+                self._file.close()
         for tracker in self._trackers:
             tracker.close()
 

@@ -16,7 +16,6 @@ from mmpt.training.batches import Batches
 from mmpt.training.checkpoint import STATE, State, changed, read_state
 from mmpt.training.keeping import Keeper
 from mmpt.training.loop import Trainer
-from mmpt.training.metrics_log import FILE as METRICS
 from mmpt.training.optim import check_optim
 from mmpt.training.processes import Processes
 from mmpt.training.starting import fresh_model, start_from_bert, start_from_checkpoint
@@ -25,6 +24,10 @@ from mmpt.utils.places import locate
 
 # what may differ when a training goes on: it changes no number, or only when to end and what to keep
 FREE_OPTIM = ("max_epoch", "max_update", "ddp_backend", "gradient_checkpointing", "compile", "update_freq")
+BATCHES = (  # what decides which items make the batches
+    *("items of the training split", "fairseq.dataset.batch_size"),
+    *(f"dataset.{key}" for key in ("train_path", "meta_processor", "aligner", "num_video_per_batch", "clip_per_video")),
+)
 FREE_TASK = ("task_type", "slurm_config", "predictor", "metric", "protocol", "gen_param")
 
 
@@ -52,12 +55,14 @@ class Session:
         trainer: runs it.
         told: what it is told, by dotted keys.
         notes: how it starts, in sentences.
+        fresh: whether it starts anew, in the place of what its folder holds.
     """
 
     run: RunConfig
     trainer: Trainer
     told: dict[str, Any]
     notes: tuple[str, ...]
+    fresh: bool
 
 
 def run_folder(run: RunConfig) -> Path:
@@ -95,8 +100,9 @@ def prepare(run: RunConfig, processes: Processes, options: Options, observe: Cal
     state = _found(folder / STATE, options)
     dataset = build_dataset(replace(run.dataset, split=run.loader.train_subset), seed=run.optim.seed)
     told = settings(run, items=len(dataset), world=processes.world)
-    if state is not None and not options.accept_changes:
-        _refuse_changes(changed(state.told, told), folder)
+    changes = [] if state is None else changed(state.told, told)
+    if not options.accept_changes:
+        _refuse_changes(changes, folder)
     optim, notes = _precision(run.optim, processes)
     model = fresh_model(build_config(run), seed=optim.seed)
     if state is None:
@@ -121,10 +127,11 @@ def prepare(run: RunConfig, processes: Processes, options: Options, observe: Cal
         observer=observe(told),
     )
     if state is not None:
-        trainer.restore(state)
-    elif processes.first:
-        forget(folder)
-    return Session(run, trainer, told, tuple(notes))
+        other_data = any(line.startswith(tuple(f"{key} was " for key in BATCHES)) for line in changes)
+        if other_data and state.progress.batch:
+            notes.append(f"the batches are others now, so that epoch {state.progress.epoch + 1} begins anew")
+        trainer.restore(state, other_data=other_data)
+    return Session(run, trainer, told, tuple(notes), fresh=state is None)
 
 
 def start(model: MMPTPreTrainedModel, run: RunConfig, options: Options) -> list[str]:
@@ -149,7 +156,7 @@ def start(model: MMPTPreTrainedModel, run: RunConfig, options: Options) -> list[
             told.append("the optimizer starts fresh: a checkpoint of weights holds none")
         return told
     own = locate(checkpoint.save_dir) / checkpoint.restore_file
-    if own.is_file() and not options.restart:
+    if own.is_file() and not (own.parent / STATE).is_file() and not options.restart:
         raise ValueError(
             f"{own} holds weights, and no {STATE} lies beside it to go on with; start from these weights with "
             f"fairseq.checkpoint.restore_file={own}, or anew with --restart"
@@ -193,17 +200,8 @@ def _without(values: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
 def _found(path: Path, options: Options) -> State | None:
     if not path.is_file() or options.restart:
         return None
-    return read_state(path)
-
-
-def forget(folder: Path) -> None:
-    """Make a run's folder one that nothing goes on from. Checkpoints stay until others take their names.
-
-    Args:
-        folder: the run's.
-    """
-    for name in (STATE, METRICS):
-        (folder / name).unlink(missing_ok=True)
+    state = read_state(path)
+    return state if state.progress.updates else None  # one that says only that a training has begun
 
 
 def _refuse_changes(lines: list[str], folder: Path) -> None:

@@ -1,14 +1,17 @@
 """Being asked to stop: a step ends, what is done is kept, and the process ends."""
 
 import signal
+import time
 from types import FrameType
 from typing import Any
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+ECHO = 3.0  # seconds: a terminal or SLURM asks every process, and so does torchrun, which was asked too
 
 
 class Stop:
-    """Notes that a signal asks to stop, within a block. A second one ends the process at once.
+    """Notes that a signal asks to stop, within a block. A second one ends the process at once, unless it comes so soon
+    after the first that it is the same wish, told again by torchrun.
 
     Attributes:
         asked: whether one did.
@@ -18,6 +21,7 @@ class Stop:
     def __init__(self) -> None:
         self.asked = False
         self.number: int | None = None
+        self._first = 0.0  # when it was asked
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Stop":
@@ -26,8 +30,11 @@ class Stop:
         return self
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.asked, self.number = True, number
-        self._restore()
+        if not self.asked:
+            self.asked, self.number, self._first = True, number, time.monotonic()
+        elif time.monotonic() - self._first > ECHO:
+            self._restore()
+            signal.raise_signal(number)
 
     def __exit__(self, *_: object) -> None:
         self._restore()

@@ -1,7 +1,7 @@
 """Who is told what a training does."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mmpt.config.training import OptimConfig
@@ -25,6 +25,18 @@ class Observer:
             Nothing.
         """
         yield
+
+    @contextlib.contextmanager
+    def work(self, what: str) -> Iterator[Callable[[int, int], None]]:
+        """Surround work between updates that takes long.
+
+        Args:
+            what: is done.
+
+        Yields:
+            What is to be told how much is done, and of how much.
+        """
+        yield lambda done, total: None
 
     def tell(self, line: Mapping[str, Any]) -> None:
         """Take a line of the log.

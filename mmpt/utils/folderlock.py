@@ -12,6 +12,7 @@ except ImportError:  # Windows: two writers of one folder are not noticed there
     fcntl = None
 
 NAME = ".lock"
+_held: set[int] = set()  # open lock files of this process
 
 logger = logging.getLogger(__name__)
 
@@ -32,11 +33,14 @@ def only_writer(folder: Path, what: str) -> Iterator[None]:
         yield
         return
     file = _lock(folder / NAME, what)
+    _held.add(file)
     try:
         yield
     finally:
-        (folder / NAME).unlink(missing_ok=True)
-        os.close(file)
+        if file in _held:  # and this is not a process that was forked meanwhile
+            (folder / NAME).unlink(missing_ok=True)
+            _held.remove(file)
+            os.close(file)
 
 
 def _lock(path: Path, what: str) -> int:
@@ -64,3 +68,13 @@ def _is(path: Path, file: int) -> bool:
         return os.path.samestat(path.stat(), os.fstat(file))
     except FileNotFoundError:
         return False
+
+
+def _let_go() -> None:
+    """A forked process holds no lock: else one that outlives its killed parent would keep the folder locked."""
+    while _held:
+        os.close(_held.pop())
+
+
+if fcntl is not None:
+    os.register_at_fork(after_in_child=_let_go)

@@ -39,7 +39,7 @@ class AskedToStop(VideoRetriTask):
 
     def training_step(self, model: nn.Module, batch: Mapping[str, Any]) -> dict[str, torch.Tensor]:
         self.steps += model.training
-        if os.environ["RANK"] == "1" and self.steps == 4:
+        if os.environ["RANK"] == "1" and self.steps == 5:  # the first is the estimate's
             os.kill(os.getpid(), signal.SIGTERM)
         return super().training_step(model, batch)
 
@@ -77,3 +77,32 @@ class Deadly(DSAligner):
         if get_worker_info() is not None:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().__call__(*item)
+
+
+class HalfReady(VideoRetriTask):
+    """The second process alone cannot begin, as where a file lies on one machine only."""
+
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        if os.environ["RANK"] == "1":
+            raise ValueError("a file is not on this machine")
+
+
+class StoppedWhilePlanning(VideoRetriTask):
+    """Is asked to stop while the second epoch is planned."""
+
+    def plan(self, *given: Any, **more: Any) -> Plan | None:
+        if more["epoch"] == 1 and os.path.exists(os.environ.get("STOP", "")):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().plan(*given, **more)
+
+
+class Overflowing(VideoRetriTask):
+    """Gradients are infinite, whatever their scale."""
+
+    def losses(self, model: nn.Module, rows: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        found = super().losses(model, rows)
+        return {
+            name: torch.clamp(value * 1e30, max=1.0) + value * 1e30 - (value * 1e30).detach()
+            for name, value in found.items()
+        }

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.models.original import read_original
+from mmpt.retrieval.planner import plan_epoch
+from mmpt.training import session
 from mmpt.training.metrics_log import read_metrics
 from tests.training.worlds import VIDEOCLIP, VLM, curve, narrated_yaml, train
 
@@ -176,7 +179,7 @@ def test_the_log_has_every_update_and_tensorboard_some(world: Path, tmp_path: Pa
 def test_what_cannot_be_trained(world: Path, tmp_path: Path, capsys, keys: dict, message: str) -> None:
     assert train(narrated_yaml(world, tmp_path, **keys)) == 2
     assert message in capsys.readouterr().err
-    assert not list(tmp_path.glob("runs/*.pt"))
+    assert not list(tmp_path.glob("runs/*")), "it is told before the first step"
 
 
 def test_candidate_texts(world: Path, tmp_path: Path) -> None:
@@ -203,3 +206,53 @@ def test_a_tracker_that_is_not_installed_is_told_before_anything_runs(world: Pat
     assert train(narrated_yaml(world, tmp_path, fairseq__common__wandb_project="mine")) == 2
     assert "not installed; get it with: pip install wandb" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+
+
+def test_compiled_code_learns_the_same(calm_world: Path, world: Path, tmp_path: Path) -> None:
+    """But for dropout, whose draws are others; batches of another shape, as a validation's last, do no harm."""
+    compiled = {"fairseq__optimization__compile": True, "fairseq__optimization__max_update": 3}
+    told = run(calm_world, tmp_path / "a", fairseq__optimization__max_update=3)
+    np.testing.assert_allclose(losses(run(calm_world, tmp_path / "b", **compiled)), losses(told), rtol=1e-4)
+    first, second = (read_original(tmp_path / name / "runs" / "checkpoint_last.pt").state.keys() for name in "ab")
+    assert first == second
+    whole = run(world, tmp_path / "c", **compiled)
+    assert losses(whole)[0] != losses(run(world, tmp_path / "d", fairseq__optimization__max_update=1))[0]
+    run(world, tmp_path / "e", **{**compiled, "fairseq__optimization__max_update": 2})
+    assert run(world, tmp_path / "e", **compiled) == whole, "it goes on bit for bit"
+
+
+def test_what_is_compiled_is_planned_as_ever(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan takes the precision and the workers of the training, and cuts padding."""
+    seen = []
+
+    def spy(model, *given, **more):
+        seen.append((model.trim_padding, more["precision"], more["num_workers"]))
+        return plan_epoch(model, *given, **more)
+
+    monkeypatch.setattr("mmpt.tasks.contrastive.plan_epoch", spy)
+    monkeypatch.setattr(MMPTPreTrainedModel, "compile", lambda self: seen.append(self.trim_padding))
+    run(
+        world,
+        tmp_path,
+        fairseq__optimization__compile=True,
+        fairseq__optimization__max_update=1,
+        fairseq__common__bf16=True,
+        fairseq__dataset__num_workers=2,
+    )
+    assert seen == [False, (True, torch.bfloat16, 2)]
+
+
+def test_a_training_that_ends_is_validated(world: Path, tmp_path: Path) -> None:
+    """Also where its last update ends an epoch that would not be."""
+    run(world, tmp_path, fairseq__dataset__validate_interval=2, fairseq__optimization__max_update=5)
+    assert [line["update"] for line in curve(tmp_path, "valid")] == [5]
+
+
+def test_gradients_that_overflow_for_ever_end_the_training(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.setattr(session, "_precision", lambda optim, processes: (optim, []))  # fp16 on a CPU, for the test only
+    own = {"task": "tests.training.tasks_of_ones_own:Overflowing", "fairseq__common__fp16": True}
+    assert train(narrated_yaml(world, tmp_path, **own, fairseq__optimization__max_epoch=99)) == 2
+    assert "the gradients overflow in fp16 however they are scaled" in capsys.readouterr().err
+    assert len(curve(tmp_path)) > 20

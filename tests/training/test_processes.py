@@ -123,3 +123,20 @@ def test_one_process_that_is_asked_to_stop_stops_both(even_world: Path, tmp_path
     done = len(curve(tmp_path))
     assert 4 <= done < 27
     assert train_two(narrated_yaml(even_world, tmp_path, task=f"{OWN}:AskedToStop"), told, "--accept-changes") == [0, 0]
+
+
+def test_one_process_that_cannot_begin_is_told(even_world: Path, tmp_path: Path) -> None:
+    """It says so although the other is ready; a model is shared only when all are."""
+    told = tmp_path / "told"
+    assert train_two(narrated_yaml(even_world, tmp_path, task=f"{OWN}:HalfReady"), told) == [2, 2], told.read_text()
+    assert told.read_text().count("mmpt: error: a file is not on this machine") == 1
+    assert "another process" not in told.read_text() and not (tmp_path / "runs").exists()
+
+
+def test_fewer_processes_end_an_epoch_that_more_began(world: Path, tmp_path: Path) -> None:
+    """Of five clusters two processes leave out one; two batches an update do not."""
+    told, path = tmp_path / "told", narrated_yaml(world, tmp_path, fairseq__optimization__max_epoch=2)
+    assert train(path, "fairseq.optimization.update_freq=[2]", "fairseq.optimization.max_update=2") == 0
+    assert train_two(path, told) == [0, 0], told.read_text()
+    assert [line["update"] for line in curve(tmp_path)] == [1, 2, 3, 4]
+    assert [line["epoch"] for line in curve(tmp_path, "epoch")] == [1, 2]

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from mmpt.models.original import read_original
-from mmpt.training.checkpoint import STATE
+from mmpt.training.checkpoint import STATE, State
+from mmpt.training.keeping import Keeper
 from tests.training.worlds import VIDEOCLIP, VLM, curve, narrated_yaml, start, train
 
 EVERY: dict[str, Any] = {"fairseq__checkpoint__save_interval_updates": 1, "fairseq__optimization__max_epoch": 4}
@@ -52,7 +53,27 @@ def test_killed_again_and_again(world: Path, tmp_path: Path, project: str) -> No
         process.join()
         kills += 1
         updates = {line["update"] for line in curve(broken)}
-    assert kills >= 2
+    assert kills >= 2, f"{process.exitcode}: {(tmp_path / 'told').read_text()}"
+    assert train(path) == 0
+    assert_same_run(whole, broken)
+
+
+def test_killed_between_the_first_checkpoint_and_its_state(world: Path, tmp_path: Path, monkeypatch) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    whole.mkdir()
+    broken.mkdir()
+    assert train(narrated_yaml(world, whole)) == 0
+    path, write_state = narrated_yaml(world, broken), Keeper.write_state
+
+    def killed(keeper: Keeper, state: State) -> None:
+        if state.progress.updates:
+            raise ValueError("killed")
+        write_state(keeper, state)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Keeper, "write_state", killed)
+        assert train(path) == 2
+    assert (broken / "runs" / "checkpoint_last.pt").exists()
     assert train(path) == 0
     assert_same_run(whole, broken)
 
@@ -122,3 +143,35 @@ def test_a_damaged_state_is_told(world: Path, tmp_path: Path, capsys) -> None:
     state.write_bytes(state.read_bytes()[:1000])
     assert train(path) == 2
     assert f"{state} is no state that a training of this version can go on from" in capsys.readouterr().err
+
+
+def test_an_average_may_begin_later(world: Path, tmp_path: Path) -> None:
+    path = narrated_yaml(world, tmp_path)
+    assert train(path, "fairseq.optimization.max_update=3") == 0
+    assert train(path, "fairseq.optimization.ema_decay=0.5", "--accept-changes") == 0
+    assert [line["update"] for line in curve(tmp_path)] == list(range(1, 11))
+
+
+def test_other_data_begin_the_epoch_anew(world: Path, tmp_path: Path, capsys) -> None:
+    """The clusters that were kept name videos that the other list may not have."""
+    path = narrated_yaml(world, tmp_path)
+    assert train(path, "fairseq.optimization.max_update=3") == 0
+    assert train(path, "dataset.num_video_per_batch=3", "num_cands=6", "--accept-changes") == 0
+    assert "the batches are others now, so that epoch 1 begins anew" in capsys.readouterr().out
+    assert [line["epoch"] for line in curve(tmp_path)] == [1] * 6 + [2] * 3
+
+
+def test_asked_to_stop_while_planning(world: Path, tmp_path: Path) -> None:
+    """A plan of a million videos takes long; it is left, and made again."""
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    whole.mkdir()
+    stopped.mkdir()
+    own = {"task": "tests.training.tasks_of_ones_own:StoppedWhilePlanning"}
+    assert train(narrated_yaml(world, whole, **own)) == 0
+    path = narrated_yaml(world, stopped, **own)
+    process = start(path, tmp_path / "told", STOP=str(tmp_path))
+    process.join(60)
+    assert process.exitcode == 128 + signal.SIGTERM, (tmp_path / "told").read_text()
+    assert len(curve(stopped)) == 5 and len(curve(stopped, "plan")) == 1
+    assert train(path) == 0
+    assert_same_run(whole, stopped)
