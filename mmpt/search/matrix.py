@@ -98,6 +98,13 @@ class Snapshot:
         chosen = self._chosen if count == SAMPLE else self._choose(count)
         return asked @ chosen.astype(np.float32).T
 
+    @cached_property
+    def spread(self) -> float:
+        """By how much the windows of `sample` differ: root of the mean variance of their coordinates; 0 for none."""
+        if not len(self):
+            return 0.0
+        return float(np.sqrt(self._chosen.astype(np.float32).var(axis=0).mean()))
+
     def rows_of(self, ids: Collection[str] | None) -> np.ndarray | None:
         """List the rows of some videos.
 

@@ -4,21 +4,19 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from mmpt.models.scorer import Scorer
 from mmpt.search.calibration import DEFAULT_THRESHOLD, Background, location
 from mmpt.search.fusion import Candidate, fuse
+from mmpt.search.matrix import Snapshot, WindowMatrix
 from mmpt.search.moments import Core, free_span, merge_windows, refine
 from mmpt.search.records import Moment, VideoRecord
 from mmpt.search.said import find_said, said_score
 from mmpt.search.sources import absolute, is_below
 from mmpt.search.store import Store
-
-if TYPE_CHECKING:
-    from mmpt.search.matrix import WindowMatrix
 
 Mode = Literal["seen", "said", "both"]
 MOST = 1000  # moments of a search
@@ -138,7 +136,7 @@ class Results:
 
 
 def search(
-    store: Store, matrix: "WindowMatrix", scorer: Scorer | Callable[[], Scorer], queries: Sequence[Query]
+    store: Store, matrix: WindowMatrix, scorer: Scorer | Callable[[], Scorer], queries: Sequence[Query]
 ) -> list[Results]:
     """Search a library.
 
@@ -158,10 +156,10 @@ def search(
     for query in queries:
         query.check(store.about["dim"])
     vectors = _encode(scorer, queries)
-    records = store.videos()
+    records, windows = store.videos(), matrix.snapshot()
     tokens = _Tokens(store)
     found = [
-        _search_one(store, matrix, records, tokens, query, vector)
+        _search_one(store, windows, records, tokens, query, vector)
         for query, vector in zip(queries, vectors, strict=True)
     ]
     taken = time.perf_counter() - began
@@ -213,7 +211,7 @@ def _encode(scorer: Scorer | Callable[[], Scorer], queries: Sequence[Query]) -> 
 
 def _search_one(
     store: Store,
-    matrix: "WindowMatrix",
+    windows: Snapshot,
     records: dict[str, VideoRecord],
     tokens: _Tokens,
     query: Query,
@@ -222,44 +220,44 @@ def _search_one(
     accepted = {video: record for video, record in records.items() if query.where.accepts(record)}
     ids = None if len(accepted) == len(records) else set(accepted)
     searched = sum(record.windows for record in accepted.values())
-    look = _Look(accepted, tokens, vector, _background(matrix, vector, searched))
+    look = _Look(accepted, tokens, vector, _background(windows, vector, searched))
     said = [] if query.text is None or query.mode == "seen" else find_said(store, query.text, ids)
     said = [spoken for spoken in said if spoken.video in accepted]
     wanted = 2 * query.limit + 10  # places, some of which others swallow
     while True:
-        seen, complete = ([], True) if vector is None else _find_seen(matrix, look, ids, wanted)
+        seen, complete = ([], True) if vector is None else _find_seen(windows, look, ids, wanted)
         moments, below = look.choose(fuse(seen, said), query.limit, query.threshold)
-        if complete or len(moments) == query.limit or not look.passes(seen[-1][1].score, query.threshold):
+        if complete or len(moments) == query.limit or not (seen and look.passes(seen[-1][1].score, query.threshold)):
             break
         wanted *= 4
     judged = vector is None or look.ground.judges
     return Results(query, moments, query.threshold, searched, 0.0, below, judged=judged)
 
 
-def _background(matrix: "WindowMatrix", vector: np.ndarray | None, searched: int) -> Background:
-    if vector is None or not len(matrix):
+def _background(windows: Snapshot, vector: np.ndarray | None, searched: int) -> Background:
+    if vector is None or not len(windows):
         return Background(0.0, 0.0, 0, searched)
-    sample = matrix.sample(vector[None])[0]
-    deviation = float(np.linalg.norm(vector)) * matrix.spread()
+    sample = windows.sample(vector[None])[0]
+    deviation = float(np.linalg.norm(vector)) * windows.spread
     return Background(location(sample), deviation, len(sample), searched)
 
 
 def _find_seen(
-    matrix: "WindowMatrix", look: "_Look", ids: Collection[str] | None, wanted: int
+    windows: Snapshot, look: "_Look", ids: Collection[str] | None, wanted: int
 ) -> tuple[list[tuple[str, Core]], bool]:
     """Find the places that are seen, best first, and say whether these are all."""
     assert look.vector is not None
-    count, total = 16 * wanted, len(matrix)
-    while True:
-        hits = matrix.search(look.vector[None], min(count, total), None if ids is None else set(ids))
-        rows, names = hits.rows[0], matrix.ids
-        places = matrix.video[rows], matrix.start[rows], matrix.end[rows]
+    count, total = 16 * wanted, len(windows)
+    while total:
+        hits = windows.search(look.vector[None], min(count, total), None if ids is None else set(ids))
+        rows, names = hits.rows[0], windows.ids
+        places = windows.video[rows], windows.start[rows], windows.end[rows]
         cores = merge_windows(*places, hits.scores[0], base=look.ground.location, limit=wanted)
         if len(cores) == wanted or len(rows) < count:
-            break
+            seen = [(names[core.video], core) for core in cores if names[core.video] in look.records]
+            return seen, len(cores) < wanted
         count *= 8
-    seen = [(names[core.video], core) for core in cores if names[core.video] in look.records]
-    return seen, len(cores) < wanted
+    return [], True
 
 
 @dataclass(frozen=True)
