@@ -83,3 +83,12 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("clip") / "bar.mp4"
     write_video(path, frames(), fps=30)
     return path
+
+
+@pytest.fixture(scope="session")
+def toy_world(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest):
+    """A toy world and a VideoCLIP that was trained in it (tests.toyworld.ToyWorld), shared by all processes."""
+    from tests.toyworld import shared_toyworld
+
+    base = tmp_path_factory.getbasetemp()
+    return shared_toyworld(base.parent if hasattr(request.config, "workerinput") else base)

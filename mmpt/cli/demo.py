@@ -1,184 +1,183 @@
-"""`mmpt demo`: the whole way from a video file to a score, with nothing to download."""
+"""`mmpt demo`: learns from nothing, in minutes: a world is made, learnt from, measured, searched and shown."""
 
 import argparse
+import contextlib
 import os
 import shlex
-import shutil
-import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
-
-EXAMPLES = """example:
+EXAMPLES = """examples:
   mmpt demo
+  mmpt demo --home /tmp/demo --seed 1
 
-Renders a clip of six seconds, makes seeded random weights in the format of the
-published ones, and scores the clip as `mmpt score` scores a video of yours. The
-weights are random, so the scores mean nothing: it shows that everything works.
+Makes a small world of narrated videos, trains VideoCLIP on it from random
+weights, measures it on combinations of action, shape and colour that training
+never showed, and writes HOME/report.html. About five minutes on two cores;
+nothing is downloaded. Give the same command again after any stop: what is done
+is kept.
 """
-SECONDS, FPS, HEIGHT, WIDTH = 6, 30, 240, 320
-SENTENCES = ("a red ball rolls to the right", "a blue square sinks to the ground")
-HIDDEN, LAYERS, VIDEO_LAYERS, HEADS = 192, 4, 2, 4  # a small BERT; the real one has 768, 12, 6, 12
-SEED = 0
-NOTE = """ What ran is
-real: decoding, S3D, both towers, the score. It all lies in {home}.
-
-For scores that mean something:
-  mmpt download videoclip s3d bert
-  mmpt score your-video.mp4 "what happens in it" "what does not"
-"""
+WORLD = Path("data/toy")
+YAML = "projects/toy/videoclip/how2.yaml"
+REPORT = "report.html"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.epilog = EXAMPLES
     parser.add_argument("--home", type=Path, default=Path("runs/demo"), help="where to put it all (%(default)s)")
+    parser.add_argument("--videos", type=int, default=200, metavar="N", help="narrated videos (%(default)s)")
+    parser.add_argument("--updates", type=int, metavar="N", help="steps of the training (the project's)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the world and the training (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make weights and a clip, and score it.
+    """Go the whole way.
 
     Returns:
-        The exit code of `mmpt score`.
+        0; otherwise the exit code of the step that failed.
     """
-    from rich.text import Text
+    from mmpt.utils.optional import require
 
-    from mmpt.cli import score
-    from mmpt.cli.console import err, out, quiet_transformers
-    from mmpt.video.writer import write_video
+    require("accelerate", extra="train")
+    from mmpt.cli.console import legible, out
 
-    clip, plot = args.home / "clip.mp4", args.home / "clip.png"
-    with err.status(Text(f"rendering {clip} and making random weights")), quiet_transformers():
-        write_video(clip, render(), fps=FPS)
-        config = make_weights(args.home)
-    options = [["--model", str(config)], ["--plot", str(plot), "--no-cache"]]
-    lines = [["score", str(clip)], *([text] for text in SENTENCES), *options]
-    out.print("This runs now; it may be pasted to run it again:\n")
-    out.print(command_line(args.home, lines), soft_wrap=True)
-    before = os.environ.get("MMPT_HOME")
-    os.environ["MMPT_HOME"] = str(args.home)  # so that random weights never lie where real ones belong
+    began = time.perf_counter()
+    with standing_in(args.home):
+        for number, (title, commands) in enumerate(steps(args.videos, args.seed), 1):
+            out.print(f"\n{number}  {title}")
+            if code := _run(commands):
+                return code
+        _learn(args)
+        _show(args)
+    target = args.home / REPORT
+    out.print(f"\nDone in {time.perf_counter() - began:.0f} s. Look at it in a browser:\n")
+    out.print(f"  {legible(target.absolute().as_uri())}\n", soft_wrap=True)
+    out.print("The commands above run by themselves there, and so do all others, for example:\n")
+    out.print(f"  cd {legible(shlex.quote(str(args.home)))}", soft_wrap=True)
+    out.print(f'  mmpt score {WORLD}/heldout/new000.mp4 "bounce the red ball" --model {YAML}\n', soft_wrap=True)
+    return 0
+
+
+@contextlib.contextmanager
+def standing_in(home: Path) -> Iterator[None]:
+    """Stand in a folder, as someone who goes there and types the commands.
+
+    Args:
+        home: the folder; it is made when absent.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    before = os.environ.pop("MMPT_HOME", None)
     try:
-        parser = argparse.ArgumentParser()
-        score.configure(parser)
-        words = [word for line in lines for word in line]
-        code = score.run(parser.parse_args(words[1:]))
+        with contextlib.chdir(home):
+            yield
     finally:
-        os.environ.pop("MMPT_HOME")
         if before is not None:
             os.environ["MMPT_HOME"] = before
-    warning = (f"The weights are random (seed {SEED}): these scores mean nothing.", "yellow")
-    out.print(Text.assemble("\n", warning, NOTE.format(home=args.home)), soft_wrap=True)
-    return code
 
 
-def command_line(home: Path, words: list[list[str]]) -> str:
-    """Write a command so that a shell takes it as it stands.
+def steps(videos: int, seed: int) -> list[tuple[str, list[list[str]]]]:
+    """List what is done before the training.
 
     Args:
-        home: its $MMPT_HOME.
-        words: its arguments, those of one line together.
+        videos: how many.
+        seed: of the world.
 
     Returns:
-        Several lines; the program is `mmpt` where the shell finds this one by that name.
+        For each step what it is, and its commands, as words.
     """
-    python = Path(sys.executable)
-    found = shutil.which("mmpt")
-    same = found is not None and Path(found).parent == python.parent
-    program = ["mmpt"] if same else [str(python), "-m", "mmpt"]
-    first = f"MMPT_HOME={shlex.quote(str(home))} {shlex.join([*program, *words[0]])}"
-    return " \\\n    ".join([first, *map(shlex.join, words[1:])])
+    from mmpt.utils.parallel import cores
+
+    shards, bert, clean = f"{WORLD}/shards", f"{WORLD}/bert", f"{WORLD}/how2/raw_caption_dedup.pkl"
+    films = [f"{WORLD}/{part}" for part in ("videos", "heldout", "clips")]
+    lists = ["--train", f"{WORLD}/how2/how2_s3d_train.lst", "--val", f"{WORLD}/how2/how2_s3d_val.lst"]
+    sizes = ["--size", "600", "--width", "128", "--layers", "2", "--heads", "4"]
+    return [
+        ("A world of narrated videos", [["toy", f"{WORLD}", "--videos", f"{videos}", "--seed", f"{seed}"]]),
+        (
+            "A vector for each second, by the weight-free backbone",
+            [["extract", *films, "-o", f"{WORLD}/features", "--backbone", "grid", "--workers", f"{cores()}"]],
+        ),
+        (
+            "Clean captions, a vocabulary, word pieces",
+            [
+                ["captions", "dedup", f"{WORLD}/how2/raw_caption.json", "-o", f"{WORLD}/how2"],
+                ["captions", "vocabulary", clean, "-o", bert, *sizes],
+                ["shard", f"{WORLD}/features", "-o", shards, *lists],
+                ["captions", "tokenize", clean, "--bert-name", bert, "-o", shards],
+            ],
+        ),
+    ]
 
 
-def render() -> "Iterator[np.ndarray]":
-    """Draw the clip: a red ball rolls to the right while a blue square sinks.
-
-    Yields:
-        uint8 (240, 320, 3) frames.
-    """
-    import numpy as np
-
-    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
-    count = SECONDS * FPS
-    for index in range(count):
-        done = index / (count - 1)
-        frame = np.full((HEIGHT, WIDTH, 3), 235, dtype=np.uint8)
-        frame[HEIGHT * 3 // 4 :] = (150, 120, 90)
-        top = int(30 + 90 * done)
-        frame[top : top + 60, 210:270] = (40, 80, 200)
-        ball = (rows - 150) ** 2 + (columns - (40 + 240 * done)) ** 2 < 30**2
-        frame[ball] = (210, 40, 40)
-        yield frame
-
-
-def make_weights(home: Path) -> Path:
-    """Write a YAML file, a vocabulary, a checkpoint and S3D files as the published ones lie.
+def overrides(updates: int | None, seed: int) -> list[str]:
+    """Say what differs from the project's file.
 
     Args:
-        home: the folder to take the place of the working folder.
+        updates: how many; None for the project's number.
+        seed: of the training.
 
     Returns:
-        The YAML file.
+        ``key=value`` words.
     """
-    import torch
-    import yaml
+    bound = ("max_update", "total_num_update")
+    changed = [] if updates is None else [f"fairseq.optimization.{key}={updates}" for key in bound]
+    return [*changed, f"fairseq.common.seed={seed}"]
 
-    from mmpt.config import load_config
+
+def _run(commands: Sequence[Sequence[str]]) -> int:
+    """Run commands as typed; gives the first exit code that is not 0."""
+    from mmpt.cli.console import out
+    from mmpt.cli.main import main
+
+    for words in commands:
+        out.print(f"   $ mmpt {shlex.join(words)}", soft_wrap=True, style="dim")
+        if code := main(list(words)):
+            return code
+    return 0
+
+
+def _learn(args: argparse.Namespace) -> None:
+    from mmpt.cli.console import out
+    from mmpt.cli.demo_training import train
     from mmpt.config.load import find_project_file
-    from mmpt.models.build import build_config, build_model
-    from mmpt.models.checkpoints import original_state
-    from mmpt.models.original import write_original
 
-    bert = _make_bert(home / "bert")
-    config = home / "demo.yaml"
-    overrides = {
-        "includes": [str(find_project_file("retri/videoclip/how2.yaml").resolve())],
-        "dataset": {"bert_name": str(bert)},
-        "model": {"num_hidden_video_layers": VIDEO_LAYERS},
-    }
-    config.write_text(yaml.safe_dump(overrides, sort_keys=False))
-    run = load_config(config)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
-        model = build_model(build_config(run))
-        assert run.save_path is not None
-        write_original(home / run.save_path / "checkpoint_best.pt", original_state(model))
-        _make_s3d(home)
-    return config
+    changed = overrides(args.updates, args.seed)
+    out.print("\n4  VideoCLIP, from random weights")
+    out.print(f"   $ mmpt train {YAML} --from-scratch {shlex.join(changed)}", soft_wrap=True, style="dim")
+    began = time.perf_counter()
+    train(find_project_file("toy/videoclip/how2.yaml"), changed)
+    out.print(f"trained in {time.perf_counter() - began:.0f} s")
 
 
-def _make_bert(folder: Path) -> Path:
-    from transformers import BertConfig
+def _show(args: argparse.Namespace) -> None:
+    """Measure, look, and write the report."""
+    import json
 
-    words = sorted({word for sentence in SENTENCES for word in sentence.split()})
-    letters = "abcdefghijklmnopqrstuvwxyz0123456789"
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{c}" for c in letters)]
-    vocabulary += [word for word in words if word not in vocabulary]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
-    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer", "do_lower_case": true}\n')
-    BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=HIDDEN,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=HEADS,
-        intermediate_size=4 * HIDDEN,
-    ).save_pretrained(folder)
-    return folder
+    from mmpt.cli import demo_measures as measures
+    from mmpt.cli.console import out
+    from mmpt.cli.demo_report import report
+    from mmpt.cli.report import write_report
+    from mmpt.toy.readers import attributes, ceilings
 
-
-def _make_s3d(home: Path) -> None:
-    import numpy as np
-    import torch
-
-    from mmpt.models.pretrained import S3D_WEIGHTS, S3D_WORDS
-    from mmpt.utils.files import atomic_path
-    from mmpt.video.backbones.s3d import S3D, S3DConfig
-
-    config = S3DConfig()
-    with atomic_path(home / S3D_WEIGHTS) as path:
-        torch.save(S3D(config).state_dict(), path)
-    with atomic_path(home / S3D_WORDS) as path, path.open("wb") as file:
-        np.save(file, np.array([f"w{index:05}" for index in range(config.vocab_size - 1)]))
+    record = json.loads((WORLD / "record.json").read_text(encoding="utf-8"))
+    out.print("\n5  Zero-shot, on what training never showed")
+    cards = {}
+    for task in measures.tasks():
+        out.print(f"   $ mmpt evaluate projects/{measures.PROJECT}/{task}.yaml", soft_wrap=True, style="dim")
+        cards[task], answers = measures.measure(task)
+        if task == measures.RETRIEVAL:
+            facts = attributes(record)
+            shares = measures.share_measures(measures.shares(answers, facts), measures.by_chance(facts))
+    told = measures.told(cards)
+    told[2:2] = shares
+    readers = measures.readers(told, ceilings(record))
+    measures.show(told, readers)
+    out.print("6  A video second by second, and the best moments for a few sentences")
+    commands = [
+        *(shlex.join(["mmpt", *words]) for _, group in steps(args.videos, args.seed) for words in group),
+        f"mmpt train {YAML} --from-scratch {shlex.join(overrides(args.updates, args.seed))}",
+        *(f"mmpt evaluate projects/{measures.PROJECT}/{task}.yaml" for task in cards),
+    ]
+    write_report(Path(REPORT), report(WORLD, record, told, readers, commands))

@@ -1,0 +1,120 @@
+"""What a demo looks at: a held-out video second by second, and the best moments of all for a few sentences."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mmpt.cli.plots import thumbnails
+from mmpt.cli.report import Hit, Query, Watched
+from mmpt.cli.report_charts import Strip
+from mmpt.models.scorer import Scorer, curves
+from mmpt.utils.featurefile import read_features
+from mmpt.video.reader import read_frames
+from mmpt.video.windows import cut
+from mmpt.video.writer import write_video
+
+WINDOW, STRIDE = 6, 2  # seconds
+THUMBNAILS, SIZE = 10, 96  # frames of the strip, and pixels
+CLIP_FPS = 10  # frames per second of the clips that are shown
+SHOWN = 3  # moments of a sentence
+
+
+@dataclass(frozen=True)
+class Step:
+    """What happens in a held-out video.
+
+    Attributes:
+        video: its id.
+        start: in seconds.
+        end: in seconds.
+        sentence: what tells of it.
+        facts: its action, shape and colour, by these names.
+    """
+
+    video: str
+    start: float
+    end: float
+    sentence: str
+    facts: dict[str, str]
+
+
+def watch(scorer: Scorer, video: Path, features: Path, steps: Sequence[Step]) -> Watched:
+    """Score the seconds of a video against what is told of its steps.
+
+    Args:
+        scorer: the model.
+        video: the file.
+        features: its feature file.
+        steps: of this video.
+
+    Returns:
+        The video, with a strip for each step.
+    """
+    encoded = scorer.encode_video(features)
+    scores = curves(encoded, scorer.encode_text([step.sentence for step in steps])).numpy()
+    strips = [Strip(step.sentence, row, step.start, step.end) for step, row in zip(steps, scores, strict=True)]
+    return Watched(video.stem, video.read_bytes(), thumbnails(video, THUMBNAILS, SIZE), strips)
+
+
+def ask(scorer: Scorer, videos: Path, features: Path, steps: Sequence[Step], asked: Sequence[Step]) -> list[Query]:
+    """Find the moments of all held-out videos that fit sentences best.
+
+    Args:
+        scorer: the model.
+        videos: the folder of the files.
+        features: the folder of their features.
+        steps: of all those videos.
+        asked: those whose sentences are asked.
+
+    Returns:
+        For each sentence, its best moments; of moments that overlap the best only.
+    """
+    moments, vectors = _windows(scorer, features, list(dict.fromkeys(step.video for step in steps)))
+    scores = (scorer.encode_text([step.sentence for step in asked]) @ vectors.T).numpy()
+    return [
+        Query(step.sentence, tuple(_hit(moment, step, videos, steps) for moment in _best(moments, row)))
+        for step, row in zip(asked, scores, strict=True)
+    ]
+
+
+def _windows(scorer: Scorer, features: Path, names: Sequence[str]) -> tuple[list[tuple[str, int, int]], torch.Tensor]:
+    """Encode windows of videos: (video, first second, second behind the last), and float (windows, D)."""
+    moments, vectors = [], []
+    for name in names:
+        array = read_features(features / f"{name}.npy").array
+        for start, end in cut(len(array), WINDOW, STRIDE):
+            moments.append((name, start, end))
+            vectors.append(scorer.encode_video(array[start:end]).vectors[0])
+    return moments, torch.stack(vectors)
+
+
+def _best(moments: Sequence[tuple[str, int, int]], scores: np.ndarray) -> list[tuple[str, int, int]]:
+    found: list[tuple[str, int, int]] = []
+    for place in np.argsort(-scores, kind="stable"):
+        video, start, end = moments[place]
+        if not any(video == other and start < until and since < end for other, since, until in found):
+            found.append(moments[place])
+        if len(found) == SHOWN:
+            break
+    return found
+
+
+def _hit(moment: tuple[str, int, int], asked: Step, videos: Path, steps: Sequence[Step]) -> Hit:
+    """Compare a moment with what was asked: what is seen there is the step that fills most of it."""
+    video, start, end = moment
+    there = [step for step in steps if step.video == video]
+    seen = max(there, key=lambda step: min(step.end, end) - max(step.start, start))
+    facts = tuple((f"{name} {asked.facts[name]}", seen.facts[name] == asked.facts[name]) for name in asked.facts)
+    return Hit(video, start, end, _film(videos / f"{video}.mp4", start, end), seen == asked, facts)
+
+
+def _film(video: Path, start: float, end: float) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "clip.mp4"
+        chunks = read_frames(video, CLIP_FPS, 2 * SIZE, start, end)
+        write_video(target, (frame for chunk in chunks for frame in chunk), fps=CLIP_FPS)
+        return target.read_bytes()
