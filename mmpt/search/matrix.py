@@ -17,7 +17,7 @@ import numpy as np
 
 from mmpt.search import matrix_file
 from mmpt.search.matrix_file import Block, Key, join
-from mmpt.search.matrix_scores import Hits, Part, search, take
+from mmpt.search.matrix_scores import Hits, Part, rough_scores, search, take
 from mmpt.search.records import VideoRecord
 from mmpt.search.store import Store
 from mmpt.utils.files import cache_dir
@@ -96,7 +96,12 @@ class Snapshot:
         """
         asked = self._checked(queries)
         chosen = self._chosen if count == SAMPLE else self._choose(count)
-        return asked @ chosen.astype(np.float32).T
+        return rough_scores([Part(0, chosen, 0.0)], asked).numpy()
+
+    @cached_property
+    def mean(self) -> np.ndarray:
+        """float32 (D,), of the windows of `sample`; zeros for none."""
+        return self._chosen.astype(np.float32).sum(axis=0) / max(1, len(self._chosen))
 
     @cached_property
     def spread(self) -> float:

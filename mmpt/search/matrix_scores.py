@@ -5,14 +5,21 @@ product in float32 finds the candidates: it is off by less than a bound that is 
 best can be missing among them, in whatever order a processor sums.
 """
 
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-ROWS = 2048  # at a time: as float32 they stay in the processor's cache
+ROWS = 512  # at a time: as float32 they stay in the processor's cache
+SPAN = 16 * ROWS  # what a thread takes at a time
 SCORES = 1 << 24  # that are held at a time: 64 MB
 EXACT = 1 << 20  # numbers in float64 that are held at a time: 8 MB
+
+_starting = threading.Lock()
+_pool: ThreadPoolExecutor | None = None
 
 
 class Hits(NamedTuple):
@@ -69,34 +76,39 @@ def search(parts: list[Part], queries: np.ndarray, count: int, allowed: np.ndarr
     return Hits(rows, scores)
 
 
-def rough_scores(parts: list[Part], queries: np.ndarray, allowed: np.ndarray | None) -> torch.Tensor:
+def rough_scores(parts: list[Part], queries: np.ndarray, allowed: np.ndarray | None = None) -> torch.Tensor:
     """Compute products in float32.
 
     Args:
         parts: all vectors.
         queries: float32 (Q, D).
-        allowed: int64, the rows to look at; None for all.
+        allowed: int64, the rows to look at, in their order; None for all.
 
     Returns:
         float32 (Q, N), or (Q, len(allowed)).
     """
     asked = torch.from_numpy(np.ascontiguousarray(queries.T))  # (D, Q)
-    found: list[torch.Tensor] = []
-    wide = torch.empty(ROWS, len(asked))
+    jobs: list[tuple[torch.Tensor, torch.Tensor | None]] = []
     for part in parts:
-        end = part.first + len(part.vectors)
-        inside = None
+        vectors, rows = torch.from_numpy(part.vectors), None
         if allowed is not None:
-            inside = allowed[np.searchsorted(allowed, part.first) : np.searchsorted(allowed, end)] - part.first
-        total = len(part.vectors) if inside is None else len(inside)
-        scores = torch.empty(total, len(queries))
-        for start in range(0, total, ROWS):
-            cut = slice(start, min(start + ROWS, total))
-            taken = part.vectors[cut if inside is None else inside[cut]]
-            block = wide[: len(taken)].copy_(torch.from_numpy(taken))
-            torch.mm(block, asked, out=scores[cut])
-        found.append(scores)
-    return torch.cat(found).T if len(found) != 1 else found[0].T
+            first, end = np.searchsorted(allowed, [part.first, part.first + len(vectors)])
+            rows = torch.from_numpy(allowed[first:end] - part.first)
+        cut = (vectors if rows is None else rows).split(SPAN)
+        jobs += [(piece, None) if rows is None else (vectors, piece) for piece in cut if len(piece)]
+    found = list(_workers().map(lambda job: _products(*job, asked), jobs))
+    return torch.cat(found).T if found else torch.empty(len(queries), 0)
+
+
+def _products(vectors: torch.Tensor, rows: torch.Tensor | None, asked: torch.Tensor) -> torch.Tensor:
+    """Multiply vectors, float16 (n, D), or some rows of them, with queries (D, Q): float32 (n, Q)."""
+    found = torch.empty(len(vectors if rows is None else rows), asked.shape[1])
+    wide = torch.empty(min(ROWS, len(found)), len(asked))
+    for start in range(0, len(found), ROWS):
+        cut = slice(start, start + ROWS)
+        taken = vectors[cut] if rows is None else vectors.index_select(0, rows[cut])
+        torch.mm(wide[: len(taken)].copy_(taken), asked, out=found[cut])
+    return found
 
 
 def rank(parts: list[Part], query: np.ndarray, rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -154,6 +166,35 @@ def _margins(parts: list[Part], queries: np.ndarray) -> list[float]:
     scores themselves.
     """
     steps = (queries.shape[1] + 2) * 2.0**-24
+    if torch.get_float32_matmul_precision() != "highest":  # torch may then round what it multiplies to bfloat16
+        steps += 2.0**-7
     longest = max(part.longest for part in parts)
     lengths = np.linalg.norm(queries.astype(np.float64), axis=1)
     return (2 * steps / (1 - steps) * longest * lengths).tolist()
+
+
+def _workers() -> ThreadPoolExecutor:
+    """Threads that compute on one core each.
+
+    Torch would share each small product among its own threads, which wait for each other every time: with another
+    program at work beside, that takes a hundred times as long. These wait once for a search.
+    """
+    global _pool
+    with _starting:
+        if _pool is None:
+            threads = torch.get_num_threads()
+            _pool = ThreadPoolExecutor(threads, "mmpt-search", torch.set_num_threads, (1,))
+            together = threading.Barrier(threads)
+            list(_pool.map(lambda _: together.wait(), range(threads)))  # all have begun
+            torch.set_num_threads(threads)  # else every thread to come would have one core too
+        return _pool
+
+
+def _forget() -> None:
+    """A forked process has no threads but one."""
+    global _pool, _starting
+    _pool, _starting = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
