@@ -137,6 +137,8 @@ class Keeper:
         names = self._names(progress, whole=whole, measure=measure, best=best)
         if not names:
             return
+        if not (self.folder / STATE).exists():  # else a kill before the first state would leave weights of nobody
+            write_state(self.folder / STATE, State(Progress(), self.told, {}, {}))
         first = self.folder / names[0]
         with disk_full_told(first, HINT):
             try:

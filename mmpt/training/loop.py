@@ -7,7 +7,7 @@ to be kept. That is why a training that was killed goes on bit for bit, and why 
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -110,8 +110,6 @@ class Trainer:
             NonFiniteError: a loss or a gradient is NaN or infinite.
         """
         self.wrapped = self.processes.prepare(self.model)  # the first thing that processes do together
-        if not self.progress.updates:  # else a kill after the first checkpoint, and before its state, looks like an end
-            self._written(lambda: self.keeper.write_state(State(Progress(), {}, {}, {})))
         if self.optim.compile:  # only now: what has run while its operations were counted is never compiled
             self.model.compile()
         while not (self.finished or self.stopped):
@@ -351,23 +349,15 @@ class Trainer:
         return self.keeper.measure(means)
 
     def _keep(self, *, whole: bool, measure: float | None) -> None:
-        """Write checkpoints, and then the state."""
+        """Write checkpoints and the state; the first process does, and the others wait for its word."""
         average = contextlib.nullcontext() if self.average is None else self.average.in_place(self.model)
         best = self.keeper.judge(self.progress, measure)
-
-        def write() -> None:
-            with average:
-                self.keeper.write(self.model, self.progress, whole=whole, measure=measure, best=best)
-            self.keeper.write_state(self.state())
-
-        self._written(write)
-
-    def _written(self, write: Callable[[], None]) -> None:
-        """Let the first process write; the others wait for its word."""
         failed: OSError | None = None
         if self.processes.first:
             try:
-                write()
+                with average:
+                    self.keeper.write(self.model, self.progress, whole=whole, measure=measure, best=best)
+                self.keeper.write_state(self.state())
             except OSError as error:
                 failed = error
         if self.processes.sum([float(failed is not None)])[0]:

@@ -51,6 +51,8 @@ class MetricsLog:
         Args:
             updates: how many are done.
         """
+        if not self._path.is_file():
+            return
         lines = [
             line
             for line in read_metrics(self._path)
@@ -66,6 +68,7 @@ class MetricsLog:
             line: ``kind`` is "update", "epoch" or "valid"; ``update`` says after how many.
         """
         if self._file is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._path.open("a", encoding="utf-8", buffering=1)  # line by line, so that a crash loses none
         self._file.write(json.dumps(line) + "\n")
         if line["kind"] != "update" or line["update"] % self._interval == 0 or line["update"] == 1:

@@ -1,8 +1,12 @@
 """Launching: projects, lists, job types, exit codes; the jobs are real ones."""
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +136,27 @@ def test_one_process_fails_while_another_runs(tmp_path: Path, end: str, code: in
     done = subprocess.run(words, capture_output=True, text=True, timeout=120)
     assert done.returncode == code
     assert done.stderr == ("mmpt: process 1 was ended by SIGKILL\n" if code == 137 else "")
+
+
+def test_a_job_is_asked_to_stop_where_launch_is(home: Path, monkeypatch: pytest.MonkeyPatch, capfd) -> None:
+    """And is not left running alone."""
+    ready = home / "ready"
+    script = "import pathlib, signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(143)); "
+    script += f"pathlib.Path({str(ready)!r}).touch(); time.sleep(60)"
+    monkeypatch.setattr(Job, "command", (sys.executable, "-c", script))
+
+    def ask() -> None:
+        while not ready.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    before = signal.getsignal(signal.SIGTERM)
+    jobs = [Job(Path("train.yaml"), "local_single"), Job(Path("test.yaml"), "local_single")]
+    assert run_jobs(jobs, keep_going=True) == 143
+    asking.join()
+    assert "not run: test.yaml" in capfd.readouterr().err and signal.getsignal(signal.SIGTERM) is before
 
 
 def test_nothing_runs_when_any_file_is_wrong(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
