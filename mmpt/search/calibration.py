@@ -31,6 +31,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+CHANCE = 1.0
 DEFAULT_THRESHOLD = 1.25  # of texts about nothing in the toy world 1 % reach it, of those about something there 96 %
 ENOUGH = 30  # windows; with fewer, background and match cannot be told apart
 LOWER = NormalDist().inv_cdf(0.75)  # half of what lies below the middle is within this many deviations of it

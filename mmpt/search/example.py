@@ -24,6 +24,9 @@ def example_vector(
 ) -> np.ndarray:
     """Encode a part of a video, to search for what looks like it.
 
+    What all windows of the library have in common is taken out of the vector: it would favour long vectors, whatever
+    they show.
+
     Args:
         library: where it is going to be looked for.
         video: a file, or the id of a video of the library. Of the library's own videos nothing is decoded.
@@ -42,13 +45,14 @@ def example_vector(
     if record is not None:
         tokens = library.store.tokens(record.id)
         low, high = _seconds(video, len(tokens), start, end)
-        return tokens[low:high].astype(np.float32).mean(axis=0)
+        return tokens[low:high].astype(np.float32).mean(axis=0) - library.matrix.snapshot().mean
     if not Path(video).expanduser().is_file():
         raise FileNotFoundError(
             f"{os.fspath(video)!r} is neither a file nor the id of a video of the library at {library.address}; "
             "mmpt library stats --videos lists the ids"
         )
-    return encode_part(library.scorer, Path(video).expanduser(), start, end, on_progress=on_progress)
+    vector = encode_part(library.scorer, Path(video).expanduser(), start, end, on_progress=on_progress)
+    return vector - library.matrix.snapshot().mean
 
 
 def encode_part(

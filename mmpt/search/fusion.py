@@ -55,24 +55,28 @@ class Candidate:
     spoken: Spoken | None = None
 
 
-def fuse(seen: Sequence[tuple[str, Core]], said: Sequence[Spoken]) -> list[Candidate]:
+def fuse(
+    seen: Sequence[tuple[str, Core]], said: Sequence[Spoken], *, firm_seen: int, firm_said: int
+) -> list[Candidate]:
     """Fuse two rankings by their ranks, as their scores are of different kinds.
 
     A place's value is the sum of 1 / (DEPTH + rank) over the rankings that it stands in. What is said belongs to the
-    best place of the same video, as seen, that it overlaps or nearly touches.
+    best place of the same video, as seen, that it overlaps or nearly touches, provided that there is something to both.
 
     Args:
         seen: video id and place, best first.
         said: places, best first.
+        firm_seen: how many of `seen` are more than chance.
+        firm_said: likewise of `said`.
 
     Returns:
         Each of the places in one candidate, best first; of equal ones those that are seen come first, then by rank.
     """
     by_video: dict[str, list[int]] = defaultdict(list)
-    for rank, (video, _) in enumerate(seen):
+    for rank, (video, _) in enumerate(seen[:firm_seen]):
         by_video[video].append(rank)
     partner: dict[int, int] = {}
-    for rank, spoken in enumerate(said):
+    for rank, spoken in enumerate(said[:firm_said]):
         near = (place for place in by_video[spoken.video] if place not in partner and _touch(seen[place][1], spoken))
         place = next(near, None)
         if place is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 SMOOTHING = 3  # seconds over which a curve is averaged before its borders are looked for
+MOST_TAKEN = 0.25  # of a core that other moments may have: more, and it stands out because of them
 HEIGHT = 0.5  # of the way from the background to the peak: what lies above belongs to the moment
 SUPPORT = 0.5  # likewise for windows, from the background to the best one
 
@@ -97,14 +98,15 @@ def refine(
         taken: spans of the video that other moments have.
 
     Returns:
-        First second, the second after the last, and the one that fits best; None when others have most of the core.
+        First second, the second after the last, and the one that fits best; None when others have more than a quarter
+        of the core, which stands out because of them.
     """
     free = np.ones(len(curve), bool)
     for start, end in taken:
         free[math.floor(start) : math.ceil(end)] = False
     free[: core.first], free[core.last :] = False, False
     own = np.flatnonzero(free[core.start : core.end]) + core.start
-    if 2 * len(own) < core.end - core.start:
+    if len(own) < (1 - MOST_TAKEN) * (core.end - core.start):
         return None
     smooth = smoothed(curve)
     peak = int(own[np.argmax(smooth[own])])

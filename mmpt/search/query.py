@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from mmpt.models.scorer import Scorer
-from mmpt.search.calibration import DEFAULT_THRESHOLD, Background, location
+from mmpt.search.calibration import CHANCE, DEFAULT_THRESHOLD, Background, location
 from mmpt.search.fusion import Candidate, fuse
 from mmpt.search.matrix import Snapshot, WindowMatrix
 from mmpt.search.moments import Core, free_span, merge_windows, refine
@@ -20,6 +20,7 @@ from mmpt.search.store import Store
 
 Mode = Literal["seen", "said", "both"]
 MOST = 1000  # moments of a search
+HALF = 0.5  # of a query's words: with fewer, a place is not both seen and said
 SPAN = 0.001  # seconds; a moment is not shorter
 
 Day = float | date
@@ -223,10 +224,13 @@ def _search_one(
     look = _Look(accepted, tokens, vector, _background(windows, vector, searched))
     said = [] if query.text is None or query.mode == "seen" else find_said(store, query.text, ids)
     said = [spoken for spoken in said if spoken.video in accepted]
+    firm_said = sum(spoken.coverage >= HALF for spoken in said)
     wanted = 2 * query.limit + 10  # places, some of which others swallow
     while True:
         seen, complete = ([], True) if vector is None else _find_seen(windows, look, ids, wanted)
-        moments, below = look.choose(fuse(seen, said), query.limit, query.threshold)
+        firm_seen = sum(look.passes(core.score, CHANCE) for _, core in seen)
+        candidates = fuse(seen, said, firm_seen=firm_seen, firm_said=firm_said)
+        moments, below = look.choose(candidates, query.limit, query.threshold)
         if complete or len(moments) == query.limit or not (seen and look.passes(seen[-1][1].score, query.threshold)):
             break
         wanted *= 4

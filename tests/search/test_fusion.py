@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmpt.search.calibration import DEFAULT_THRESHOLD
-from mmpt.search.fusion import Candidate, Spoken, fuse
+from mmpt.search.fusion import Candidate, Spoken
+from mmpt.search.fusion import fuse as fuse_some
 from mmpt.search.moments import Core
 from mmpt.search.records import Caption
 from mmpt.search.said import LONGEST, find_said, said_score
@@ -21,6 +22,18 @@ def core(start: int, end: int, score: float = 1.0) -> Core:
 def spoken(video: str, start: float, end: float) -> Spoken:
     caption = Caption(start, end, "words")
     return Spoken(video, (caption,), 1.0, 1.0, caption)
+
+
+def fuse(seen, said) -> list[Candidate]:
+    """All are more than chance."""
+    return fuse_some(seen, said, firm_seen=len(seen), firm_said=len(said))
+
+
+def test_what_is_chance_joins_nothing() -> None:
+    seen, said = [("a", core(0, 4))], [spoken("a", 0, 4)]
+    assert len(fuse(seen, said)) == 1
+    assert len(fuse_some(seen, said, firm_seen=0, firm_said=1)) == 2
+    assert len(fuse_some(seen, said, firm_seen=1, firm_said=0)) == 2
 
 
 def test_what_is_seen_and_said_comes_first():
