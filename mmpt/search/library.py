@@ -5,7 +5,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,16 +13,15 @@ from mmpt.models.scorer import Scorer, load
 from mmpt.search.checking import Problem, check, export, stats
 from mmpt.search.identity import check_backbone, check_model, describe
 from mmpt.search.ingest import ID_LETTERS, Ingest, Listener, Report
+from mmpt.search.matrix import WindowMatrix
+from mmpt.search.query import Query, Results, search
 from mmpt.search.records import Caption, VideoRecord
 from mmpt.search.sources import absolute, check_name, is_below, list_videos, wanted_again, with_finders
 from mmpt.search.store import Store
 from mmpt.search.store_database import local_folder
 from mmpt.search.store_tables import Source
 from mmpt.utils.files import cache_dir
-
-if TYPE_CHECKING:
-    from mmpt.search.matrix import WindowMatrix
-    from mmpt.search.query import Query, Results
+from mmpt.video.thumbnails import thumbnail
 
 DEFAULT = "library"  # folder, where neither the caller nor $MMPT_LIBRARY says another
 MODEL = "videoclip"  # of a new library
@@ -102,10 +101,8 @@ class VideoLibrary:
             return self._model
 
     @property
-    def matrix(self) -> "WindowMatrix":
+    def matrix(self) -> WindowMatrix:
         """The windows' vectors, as they are now."""
-        from mmpt.search.matrix import WindowMatrix
-
         with self._lock:
             if self._matrix is None:
                 self._matrix = WindowMatrix.open(self.store, side_folder(self.address) / "matrix")
@@ -218,7 +215,7 @@ class VideoLibrary:
         self.store.remember(Source(p, excluded=True) for p in out if any(is_below(p, folder) for folder in kept))
         return self.store.delete(ids)
 
-    def search(self, text: str | None = None, limit: int = 10, **options: Any) -> "Results":
+    def search(self, text: str | None = None, limit: int = 10, **options: Any) -> Results:
         """Search by text.
 
         Args:
@@ -233,11 +230,9 @@ class VideoLibrary:
             FileNotFoundError: there is no library.
             ValueError: the text is empty, or an option is out of range.
         """
-        from mmpt.search.query import Query
-
         return self.search_many([Query(text=text, limit=limit, **options)])[0]
 
-    def search_many(self, queries: "Sequence[Query]") -> "list[Results]":
+    def search_many(self, queries: Sequence[Query]) -> list[Results]:
         """Search for several things at once, which costs little more than one.
 
         Args:
@@ -250,8 +245,6 @@ class VideoLibrary:
             FileNotFoundError: as for `search`.
             ValueError: as for `search`.
         """
-        from mmpt.search.query import search
-
         return search(self.store, self.matrix, lambda: self.scorer, list(queries))
 
     def videos(self) -> list[VideoRecord]:
@@ -316,8 +309,6 @@ class VideoLibrary:
             FileNotFoundError: the video's file is gone.
             ValueError: the library has no such video, or it cannot be read.
         """
-        from mmpt.video.thumbnails import thumbnail
-
         return thumbnail(self.video(video_id).path, second, width)
 
     def stats(self) -> dict[str, Any]:

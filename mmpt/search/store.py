@@ -112,7 +112,7 @@ class Store:
     @property
     def dim(self) -> int:
         """Width of the vectors."""
-        return int(self.about["dim"])
+        return self.about["dim"]
 
     def version(self) -> int:
         """Say which state the library is in.
@@ -187,11 +187,9 @@ class Store:
         """
         rows = self._rows()
         known = [record for record in records if record.id in rows]
-        if not known:
-            return
         revisions = [rows[record.id]["revision"] for record in known]
-        # of the same revision only: another process may have put the video in anew
-        self._database.change("videos", record_rows(known, revisions), "id", "revision")
+        if known:  # of the same revision only: another process may have put the video in anew
+            self._database.change("videos", record_rows(known, revisions), "id", "revision")
 
     def delete(self, ids: Iterable[str]) -> int:
         """Take videos out.
@@ -300,7 +298,8 @@ class Store:
             sources: others than these are kept.
         """
         known = set(self.sources())
-        new = [asdict(source) for source in sources if source not in known]
+        last = {source.path: source for source in sources}.values()
+        new = [asdict(source) for source in last if source not in known]
         if new:
             self._database.merge("sources", pa.Table.from_pylist(new, schema=SOURCES), "path")
 

@@ -12,6 +12,7 @@ from mmpt.models.scorer import Scorer, load
 from mmpt.search import ingest
 from mmpt.search.ingest import Event
 from mmpt.search.library import VideoLibrary, side_folder
+from mmpt.search.query import Query
 from mmpt.search.records import Caption
 from mmpt.search.store import Store
 from mmpt.search.store_database import Database
@@ -273,6 +274,58 @@ def test_an_object_stores_library_keeps_its_side_files_in_the_cache(
     assert len(library.add(videos).added) == 3
     assert side_folder(address).is_relative_to(os.environ["MMPT_CACHE"])
     assert len(Store.open(address).videos()) == 3 and library.stats()["bytes"] is None
+
+
+def test_a_search_finds_what_is_seen_and_what_is_said(own: VideoLibrary) -> None:
+    found = own.search("flip the pancake", limit=3, threshold=None)
+    assert 1 <= len(found.moments) <= 3 and found.searched == own.stats()["windows"]
+    said = own.search("flip the pancake", mode="said").moments
+    assert [Path(moment.video.path).name for moment in said] == ["pancake.mp4"]
+    assert said[0].start <= 4.0 < said[0].end and "flip" in (said[0].said or "")
+    several = own.search_many(
+        [Query(text="flip the pancake", limit=3, threshold=None), Query(text="carrots", mode="said")]
+    )
+    assert several[0].moments == found.moments
+    assert [Path(moment.video.path).name for moment in several[1].moments] == ["soup.mp4"]
+
+
+def test_what_other_processes_change_is_seen_by_the_next_search(own: VideoLibrary, videos: Path, grid_scorer) -> None:
+    other = VideoLibrary(own.address, grid_scorer)
+    before = other.search("a dog", threshold=None).searched
+    own.remove(ids(own)["pancake.mp4"])
+    left = other.search("a dog", threshold=None)
+    assert left.searched < before and all("pancake" not in moment.video.path for moment in left.moments)
+    own.add(videos / "kitchen" / "pancake.mp4")
+    assert other.search("a dog", threshold=None).searched == before
+    assert len(other.search("pancake", mode="said").moments) > 0
+
+
+def test_searches_and_changes_at_the_same_time(own: VideoLibrary, videos: Path) -> None:
+    errors: list[BaseException] = []
+    stop = threading.Event()
+
+    def look() -> None:
+        try:
+            while not stop.is_set():
+                for moment in own.search("a dog runs", threshold=None).moments:
+                    assert 0 <= moment.start < moment.end <= moment.video.seconds
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=look) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(4):
+        own.remove(videos / "kitchen" / "soup.mp4")
+        own.add(videos / "kitchen" / "soup.mp4")
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+
+
+def test_a_thumbnail_is_a_picture_of_the_video(own: VideoLibrary) -> None:
+    assert own.thumbnail(ids(own)["dog.mp4"], 1.0, width=64).startswith(b"\xff\xd8")
 
 
 def test_it_is_exported_by_the_package() -> None:

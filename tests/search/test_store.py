@@ -282,7 +282,7 @@ def test_nothing_put_in_or_changed_is_no_commit(store: Store) -> None:
 
 def test_sources_are_remembered_once_with_what_was_said_last(store: Store) -> None:
     first = Source("/b", captions="/subs", language="de", encoding="cp1252")
-    store.remember([first, Source("/a")])
+    store.remember([first, Source("/a", excluded=True), Source("/a")])
     store.remember([Source("/a", excluded=True)])
     assert store.sources() == [Source("/a", excluded=True), first]
     store.forget(["/b", "/unknown"])
