@@ -26,7 +26,7 @@ How well one fits is told in deviations: how far it stands out, second by
 second, from sentences that have nothing to do with the video. A second that no
 label fits by --background of them is left without one.
 """
-BACKGROUND, SWITCH = 2.0, 3.0  # deviations
+BACKGROUND, SWITCH = 3.0, 3.0  # deviations; the second times seconds
 NONE = "none"
 
 
