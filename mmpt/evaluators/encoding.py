@@ -11,10 +11,9 @@ import numpy as np
 import torch
 
 from mmpt.models.base import MMPTPreTrainedModel
+from mmpt.models.by_length import compute_by_length
 from mmpt.models.video_bert import used_length
 
-ROWS = 32  # at a time on a CPU: more are no faster there
-ROWS_ON_A_GPU = 256
 REMEMBERED = 16_384  # vectors, 50 MB at bert-base's width
 
 Compute = Callable[..., torch.Tensor]
@@ -26,21 +25,15 @@ def by_length(
     """Compute something of rows, rows of like length together.
 
     Args:
-        compute: takes a part of every column, on the device, and gives a tensor with a row for each.
-        real: bool (N, L), which places are used; at least one row.
-        columns: (N, ...) each.
+        compute: as for `compute_by_length`, and so are the others.
+        real: which places are used.
+        columns: what goes in.
         device: where `compute` works.
 
     Returns:
         float32 (N, ...), in the order of the rows.
     """
-    lengths = (real * torch.arange(1, real.shape[1] + 1)).amax(dim=1)
-    order = lengths.argsort(descending=True, stable=True)  # the longest first: what needs most memory fails at once
-    parts = [
-        compute(*(column[rows].to(device) for column in columns)).float().cpu()
-        for rows in order.split(ROWS if device.type == "cpu" else ROWS_ON_A_GPU)
-    ]
-    return torch.cat(parts)[order.argsort()].numpy()
+    return compute_by_length(compute, real, columns, device).numpy()
 
 
 def seconds_by_length(

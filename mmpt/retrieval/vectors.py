@@ -9,10 +9,10 @@ import torch
 
 from mmpt.datasets import MMDataset, build_loader
 from mmpt.models.base import MMPTPreTrainedModel
+from mmpt.models.by_length import compute_by_length
 from mmpt.utils.registry import register
 
 VIDEOS = 64  # at a time, however many processes there are, so that their number changes no digit
-ROWS, ROWS_ON_A_GPU = 32, 256  # clips of like length that go through the model together
 CLIPS = 4  # of a video, that say where it lies; all 16 that it trains with would cost a quarter of an epoch
 NAMED = 3  # videos that a message names
 
@@ -127,23 +127,11 @@ def _embed(model: MMPTPreTrainedModel, batch: Mapping[str, Any], pool: VectorPoo
         rows = {key: value.unsqueeze(1) for key, value in rows.items()}
     clips = min(clips, rows["caps"].shape[1])
     caps, cmasks, vfeats, vmasks = (value[:, :clips].flatten(0, 1) for value in rows.values())  # (B * K, ...)
-    pooled_text = _by_length(model.get_text_features, cmasks, (caps, cmasks), model.device)
-    pooled_video = _by_length(
+    pooled_text = compute_by_length(model.get_text_features, cmasks, (caps, cmasks), model.device)
+    pooled_video = compute_by_length(
         model.get_video_features, vmasks, (vfeats, vmasks, caps[:, :2], cmasks[:, :2]), model.device
     )
-    return pool(pooled_video, pooled_text, clips).cpu()
-
-
-def _by_length(
-    compute: Callable[..., torch.Tensor], real: torch.Tensor, columns: Sequence[torch.Tensor], device: torch.device
-) -> torch.Tensor:
-    """Compute rows, rows of like length together: a model cuts the padding behind the longest of them."""
-    order = real.sum(dim=1).argsort(descending=True, stable=True)
-    parts = [
-        compute(*(column[rows].to(device) for column in columns))
-        for rows in order.split(ROWS if device.type == "cpu" else ROWS_ON_A_GPU)
-    ]
-    return torch.cat(parts)[order.argsort().to(device)]
+    return pool(pooled_video, pooled_text, clips)
 
 
 def _check_finite(vectors: torch.Tensor, dataset: MMDataset, block: Sequence[int]) -> None:
