@@ -16,7 +16,8 @@ from mmpt.utils.optional import require
 MAX_NAMED = 500  # values that a condition names
 PATIENCE = 60.0  # seconds that a write is tried again while other processes write too
 OLD = timedelta(minutes=10)  # versions that readers may still look at
-MIN_PIECES = 64  # commits after which a table is worth compacting; later half its rows, so that copying stays linear
+MIN_PIECES = 64  # commits after which a table is worth compacting; later a quarter of its rows, which bounds copying
+MOST_PIECES = 1000  # each version names all pieces, 90 bytes each, so that versions would grow with their square
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +135,7 @@ class Database:
         """
         table = self._table(name)
         pieces = table.stats()["fragment_stats"]["num_fragments"]
-        if force or pieces > max(MIN_PIECES, table.count_rows() // 2):
+        if force or pieces > min(max(MIN_PIECES, table.count_rows() // 4), MOST_PIECES):
             persistent(lambda: table.optimize(cleanup_older_than=OLD))
 
     def _table(self, name: str) -> Any:

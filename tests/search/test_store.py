@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mmpt.search import store as store_module
+from mmpt.search import store_database
 from mmpt.search.records import Caption
 from mmpt.search.store import Store
 from mmpt.search.store_database import Database, one_of, persistent
@@ -240,6 +241,26 @@ def test_compaction_keeps_everything_and_makes_few_pieces(store: Store) -> None:
         same(store, entry)
     assert store._database._table("vectors").stats()["fragment_stats"]["num_fragments"] == 1
     assert len(store.full_text("pancake", 100)) == 22
+
+
+def test_a_table_of_many_pieces_is_compacted_when_it_pays(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_database, "MIN_PIECES", 5)
+
+    def pieces() -> int:
+        return store._database._table("vectors").stats()["fragment_stats"]["num_fragments"]
+
+    for number in range(5):
+        store.put_many([random_entry(number)])
+    store.tidy()
+    assert pieces() == 5
+    store.put_many([random_entry(5)])
+    store.tidy()
+    assert pieces() == 1
+    store.put_many([random_entry(number) for number in range(6, 100)])
+    for number in range(100, 107):
+        store.put_many([random_entry(number)])
+    store.tidy()
+    assert pieces() == 9  # of a hundred rows: to copy them all for nine pieces does not pay
 
 
 @pytest.mark.parametrize(
