@@ -20,10 +20,13 @@ def main() -> int:
     sys.stdout = sys.stderr  # what libraries print is no answer
     order = json.loads(sys.stdin.readline())
     confine(memory=order["memory"], seconds=order["seconds"], file_bytes=FILE_BYTES)
-    from mmpt.search.library import VideoLibrary  # only now, within the limits
+    from mmpt.video.thumbnails import thumbnail  # only now, within the limits
 
     warnings.simplefilter("ignore")
     try:
+        thumbnail(order["path"], 0, 160)  # what has no picture is told at once, before a model is loaded
+        from mmpt.search.library import VideoLibrary
+
         library = VideoLibrary(order["address"], **order["opening"])
         report = library.add([order["path"]], on_event=lambda event: _tell(answers, _event(event)))
     except MemoryError:

@@ -26,6 +26,7 @@ from mmpt.utils.parallel import cores
 
 MAX_WAITING = 8  # received videos whose turn is not yet
 MAX_TOLD = 100  # uploads that are remembered
+CUT_SHORT = "the process that read it ended, for want of time or memory or for damage in the video"
 NAMES = ".json"  # ending of the file, beside a video, that holds its name
 
 State = Literal["waiting", "working", "added", "known", "failed"]
@@ -160,31 +161,29 @@ class Uploads:
     async def _work(self) -> None:
         while True:
             upload, path = await self._queue.get()
+            upload.state = "working"
             try:
-                await self._index(upload, path)
+                state, upload.detail = await self._index(upload, path)
             except (OSError, ValueError) as error:
                 logger.error("an upload failed: %s", error, exc_info=error)
-                upload.state, upload.detail = "failed", "the server could not index it; its terminal says why"
-            if upload.state == "failed":
+                state, upload.detail = "failed", "the server could not index it; its terminal says why"
+            if state == "failed":
                 path.unlink(missing_ok=True)
                 path.with_suffix(NAMES).unlink(missing_ok=True)
             else:
                 upload.video = path.stem
-            self._count(upload.state)
+            upload.state = state  # last: it says that all the rest is done
+            self._count(state)
 
-    async def _index(self, upload: Upload, path: Path) -> None:
-        upload.state = "working"
+    async def _index(self, upload: Upload, path: Path) -> tuple[State, str]:
+        """Have a video indexed; gives how that ended, and what there is to say of it."""
         process = await self._start(path)
         try:
-            await asyncio.wait_for(_follow(process, upload), self._settings.upload_seconds)
+            return await asyncio.wait_for(_follow(process, upload), self._settings.upload_seconds)
         except TimeoutError:
-            upload.state = "failed"
-            upload.detail = f"it took more than the {self._settings.upload_seconds:g} s that the server allows"
+            return "failed", f"it took more than the {self._settings.upload_seconds:g} s that the server allows"
         finally:
             await _end(process)
-        if upload.state == "working":
-            upload.state = "failed"
-            upload.detail = "the process that read it ended, for want of time or memory or for damage in the video"
 
     async def _start(self, path: Path) -> Process:
         seconds = self._settings.upload_seconds
@@ -200,16 +199,18 @@ class Uploads:
         return process
 
 
-async def _follow(process: Process, upload: Upload) -> None:
+async def _follow(process: Process, upload: Upload) -> tuple[State, str]:
     """Take over what the process tells, to its end."""
     assert process.stdout is not None
+    ending: tuple[State, str] = ("failed", CUT_SHORT)
     async for line in process.stdout:
         told: dict[str, Any] = json.loads(line)
         if told.get("event") == "progress":
             upload.seconds = int(told["seconds"])
         if "result" in told:
-            upload.state, upload.detail = told["result"], str(told["detail"])[:1000]
+            ending = told["result"], str(told["detail"])[:1000]
     await process.wait()
+    return ending
 
 
 async def _end(process: Process) -> None:

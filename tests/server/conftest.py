@@ -70,9 +70,9 @@ def serve(shared_library: Path, scorer: Scorer) -> Iterator[Client]:
     """Gives clients of an application of a library: serve(folder, token=..., ...)."""
     opened: list[TestClient] = []
 
-    def start(folder: Path = shared_library, **settings) -> TestClient:
+    def start(folder: Path = shared_library, opening: dict | None = None, **settings) -> TestClient:
         library = VideoLibrary(folder, scorer)
-        app = build_app(library, Settings(**{"per_second": 1000.0, "burst": 1000, **settings}))
+        app = build_app(library, Settings(**{"per_second": 1000.0, "burst": 1000, **settings}), opening)
         client = TestClient(app, base_url="http://localhost", client=("127.0.0.1", 5000))
         opened.append(client.__enter__())
         return client

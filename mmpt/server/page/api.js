@@ -45,7 +45,7 @@ async function ask(url, signal) {
     return await fetch(url, { signal, headers: { Accept: "application/json" } });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError(0, "The server does not answer", "is mmpt serve still running? start it and try again");
+    throw new ApiError(0, "The server does not answer", "check that mmpt serve is still running, and try again");
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { get } from "/page/api.js";
 import { momentCard, skeletons, videoCard, walk } from "/page/cards.js";
-import { $, calm, count, duration, make } from "/page/dom.js";
+import { $, calm, count, duration, make, timecode } from "/page/dom.js";
 import { listen } from "/page/keys.js";
 import { Player } from "/page/player.js";
 import * as states from "/page/state.js";
@@ -55,7 +55,8 @@ async function showMoments(signal) {
   $("cards").replaceChildren(...moments.map((moment) => momentCard(moment, state, best)));
   const title = state.all ? `What comes closest to ${what}` : `${count(moments.length, "moment")} for ${what}`;
   const about = `${count(found.searched, "window")} of ${count(library.videos, "video")} searched in ${Math.round(found.seconds_taken * 1000)} ms`;
-  say(title, about);
+  const few = found.judged ? "" : "; too few to tell what stands out, so the best are shown";
+  say(title, about + few);
   $("more").hidden = moments.length < limit || limit >= 100;
 }
 
@@ -75,7 +76,10 @@ async function showVideos(signal) {
 function noMatch(what, found) {
   $("cards").replaceChildren();
   say(`No match for ${what}`, `${count(found.searched, "window")} searched`);
+  const { below } = found;
+  const closest = below && `What comes closest, in ${below.video.title} at ${timecode(below.best)}, scores ${below.score.toFixed(1)}; ${found.threshold} is asked for.`;
   const hints = [
+    closest,
     found.searched ? "Nothing in the library stands out for these words. Describe what is to be seen in a plain sentence, such as “a dog runs over grass”." : "There was nothing to search.",
     filtered() ? "Filters are set; the moment may be in another video." : "",
     state.mode === "said" ? "Only captions were searched; what is seen may match." : "",
@@ -96,7 +100,7 @@ function emptyLibrary() {
 function fail(error) {
   $("cards").replaceChildren();
   say(error.status === 429 ? "The server is busy" : "That did not work", "");
-  message(`${error.message}. ${error.hint ? `What to do: ${error.hint}.` : ""}`, ["Try again", () => show()]);
+  message(sentence(error.message), sentence(error.hint || "Try again"), ["Try again", () => show()]);
 }
 
 function say(title, about) {
@@ -118,6 +122,7 @@ function message(...parts) {
   $("message").hidden = false;
 }
 
+const sentence = (words) => `${words[0].toUpperCase()}${words.slice(1)}.`;
 const filtered = () => Boolean(state.folder || state.length || state.after || state.before);
 
 /** Go to another search, or to the same with a change. */

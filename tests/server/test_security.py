@@ -1,0 +1,156 @@
+"""Who is let in, and what a browser is told."""
+
+import re
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from mmpt.server.security import COOKIE, SESSION_SECONDS, Sessions, allowed_hosts
+from mmpt.server.settings import Settings
+from tests.server.conftest import Client
+from tests.server.test_api import refused
+
+TOKEN = "correct-horse-battery"
+PAGES = ("/", "/page/app.js", "/page/style.css", "/login", "/docs", "/api/library", "/api/search?q=", "/nowhere")
+
+
+@pytest.fixture
+def guarded(serve: Client) -> TestClient:
+    client = serve(token=TOKEN)
+    client.follow_redirects = False
+    return client
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_answer_carries_the_headers_that_keep_a_browser_on_its_guard(client: TestClient, path: str):
+    headers = client.get(path).headers
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "script-src 'self'" in policy and "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy and "http" not in policy and "data:" not in policy
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+    assert "access-control-allow-origin" not in headers
+    assert "server" not in headers
+    assert headers["cache-control"]
+
+
+def test_the_page_names_no_foreign_host_and_holds_no_inline_code():
+    from mmpt.server.pages import ASSETS
+
+    for name, asset in ASSETS.items():
+        text = asset.content.decode().replace("http://www.w3.org/2000/svg", "")
+        assert not re.search(r"https?:|[\"'(]//", text), name
+        assert "innerHTML" not in text and "insertAdjacentHTML" not in text and "eval(" not in text, name
+        if name.endswith(".html"):
+            assert "<style" not in text and " style=" not in text and " onclick=" not in text, name
+            assert "<script>" not in text, name
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1:8000", "[::1]:8000", "192.168.1.5"])
+def test_our_own_names_are_answered(client: TestClient, host: str):
+    assert client.get("/api/library", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io:8000", "", "a" * 300])
+def test_other_names_are_refused_so_that_dns_rebinding_fails(client: TestClient, host: str):
+    refused(client.get("/api/library", headers={"Host": host}), 421)
+
+
+def test_a_name_can_be_allowed(serve: Client):
+    client = serve(hosts=("videos.lan",))
+    assert client.get("/api/library", headers={"Host": "Videos.LAN:8000"}).status_code == 200
+
+
+def test_off_loopback_the_machines_own_name_is_one_of_ours():
+    import socket
+
+    assert socket.gethostname().lower() in allowed_hosts(Settings(host="0.0.0.0", token=TOKEN))
+    assert allowed_hosts(Settings()) == {"localhost"}
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_pages_of_other_sites_cannot_use_the_api(client: TestClient, site: str):
+    refused(client.get("/api/search", params={"q": "dog"}, headers={"Sec-Fetch-Site": site}), 403)
+    assert client.get("/", headers={"Sec-Fetch-Site": site}).status_code == 200  # a link to the page is no attack
+
+
+def test_another_origin_cannot_send_anything(serve: Client, tmp_path: Path):
+    client = serve(uploads=tmp_path / "uploads")
+    refused(client.post("/api/uploads", content=b"x", headers={"Origin": "http://evil.example", "X-Mmpt": "1"}), 403)
+    refused(client.post("/api/uploads", content=b"x", headers={"Origin": "null", "X-Mmpt": "1"}), 403)
+    refused(client.post("/api/uploads", content=b"x"), 403)  # as a form of another site could send it
+    refused(client.post("/login", data={"token": "x"}, headers={"Origin": "http://evil.example"}), 403)
+
+
+def test_without_the_token_nothing_of_the_library_is_told(guarded: TestClient):
+    for path in ("/api/library", "/api/search?q=dog", "/api/videos", "/api/metrics", "/api/openapi.json", "/docs"):
+        answer = guarded.get(path)
+        refused(answer, 401)
+        assert answer.headers["www-authenticate"] == "Bearer"
+    assert guarded.get("/api/health").json() == {"status": "ok"}
+    assert guarded.get("/?q=dog").headers["location"] == "/login?q=dog"
+
+
+@pytest.mark.parametrize("given", ["Bearer wrong-wrong-wrong", "Bearer ", "Basic " + TOKEN, TOKEN, "Bearer \xe9"])
+def test_a_wrong_token_is_refused(guarded: TestClient, given: str):
+    refused(guarded.get("/api/library", headers={"Authorization": given.encode("latin-1")}), 401)
+
+
+def test_the_token_opens_by_header(guarded: TestClient):
+    assert guarded.get("/api/library", headers={"Authorization": f"Bearer {TOKEN}"}).json()["token"] is True
+
+
+def test_a_login_gives_a_cookie_that_is_not_the_token(guarded: TestClient):
+    answer = guarded.post("/login?q=dog", data={"token": TOKEN})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/?q=dog")
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie and "SameSite=lax" in cookie and TOKEN not in cookie
+    assert guarded.get("/api/library").status_code == 200
+    assert guarded.get("/").status_code == 200
+    guarded.post("/logout")
+    refused(guarded.get("/api/library"), 401)
+
+
+def test_guessing_is_slowed_down(guarded: TestClient):
+    statuses = [guarded.post("/login", data={"token": f"guess-{number}"}).status_code for number in range(7)]
+    assert statuses == [401] * 5 + [429] * 2
+    assert guarded.post("/login", content=b"token=" + b"x" * 10_000).status_code in (413, 429)
+
+
+def test_a_session_ends_and_cannot_be_made_up():
+    sessions, others = Sessions(TOKEN), Sessions("another-token-entirely")
+    session = sessions.new(now=1000.0)
+    assert sessions.valid(session, now=1000.0 + SESSION_SECONDS - 1)
+    assert not sessions.valid(session, now=1000.0 + SESSION_SECONDS + 1)
+    assert not others.valid(session, now=1000.0)
+    body, _, signature = session.rpartition(".")
+    longer = f"{10**12}.{body.partition('.')[2]}.{signature}"
+    for forged in ("", ".", "..", longer, body, session + "0", "\udcff", signature):
+        assert not sessions.valid(forged, now=1000.0), forged
+
+
+def test_a_hostile_cookie_is_no_cookie(guarded: TestClient):
+    for cookie in (f"{COOKIE}=", f'{COOKIE}="', "=;=;", f"{COOKIE}=a.b.c; {COOKIE}=x", "\xff\xfe"):
+        refused(guarded.get("/api/library", headers={"Cookie": cookie.encode("latin-1")}), 401)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (Settings(host="0.0.0.0"), "MMPT_TOKEN"),
+        (Settings(host="192.168.1.5"), "MMPT_TOKEN"),
+        (Settings(host="::"), "MMPT_TOKEN"),
+        (Settings(token="short"), "at least 12"),
+        (Settings(token="with spaces in it"), "spaces"),
+    ],
+)
+def test_unsafe_settings_are_refused_with_what_to_do(settings: Settings, words: str):
+    with pytest.raises(ValueError, match=words):
+        settings.check()
+
+
+def test_safe_settings_pass():
+    for settings in (Settings(), Settings(host="::1"), Settings(host="localhost"), Settings(host="::", token=TOKEN)):
+        settings.check()

@@ -1,0 +1,147 @@
+"""Uploads: added by a process of their own, within limits, and never under a name of the client's."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from mmpt.search.library import VideoLibrary
+from mmpt.server import uploads
+from mmpt.utils.files import content_hash
+from mmpt.video.writer import write_video
+from tests.search.making import FPS, frames
+from tests.server.conftest import Client
+from tests.server.test_api import refused
+
+OURS = {"X-Mmpt": "1"}
+WAIT = 90.0  # seconds; a process of its own loads torch and the model first
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("upload") / "clip.mp4"
+    write_video(path, frames(4, seed=21), fps=FPS)
+    return path
+
+
+def send(client: TestClient, content: bytes, name: str = "clip.mp4"):
+    return client.post("/api/uploads", params={"name": name}, content=content, headers=OURS)
+
+
+def ended(client: TestClient, upload_id: str) -> dict:
+    """Wait until an upload has come to its end."""
+    until = time.monotonic() + WAIT
+    while time.monotonic() < until:
+        told = client.get(f"/api/uploads/{upload_id}").json()
+        if told["state"] not in ("waiting", "working"):
+            return told
+        time.sleep(0.1)
+    raise AssertionError(f"still {told} after {WAIT} s")
+
+
+def test_uploads_are_off_unless_asked_for(client: TestClient):
+    refused(send(client, b"x"), 404)
+    assert client.get("/api/library").json()["uploads"] is False
+
+
+def test_a_video_is_added_and_found_at_once(serve: Client, own_library: Path, tmp_path: Path, clip: Path):
+    client = serve(own_library, uploads=tmp_path / "up")
+    answer = send(client, clip.read_bytes(), "../../../tmp/my holiday <b>.mp4")
+    assert answer.status_code == 202
+    assert answer.headers["location"] == f"/api/uploads/{answer.json()['id']}"
+    told = ended(client, answer.json()["id"])
+    assert (told["state"], told["name"], told["seconds"]) == ("added", "my holiday <b>.mp4", 4), told
+    video = client.get(f"/api/videos/{told['video']}").json()
+    assert (video["title"], video["seconds"]) == ("my holiday <b>.mp4", 4)
+    assert client.get(f"/api/videos/{told['video']}/stream").content == clip.read_bytes()
+    asked = {"like": told["video"], "threshold": "none", "folder": str(tmp_path / "up")}
+    assert client.get("/api/search", params=asked).json()["moments"]
+    source = content_hash(clip)[:16]
+    assert sorted(path.name for path in (tmp_path / "up").iterdir()) == [f"{source}.json", f"{source}.mp4"]
+    again = send(client, clip.read_bytes(), "same.mp4").json()
+    assert (again["state"], again["video"]) == ("known", told["video"])
+    assert [one["id"] for one in client.get("/api/uploads").json()] == [again["id"], told["id"]]
+    assert 'mmpt_uploads_total{result="added"} 1' in client.get("/api/metrics").text
+
+
+def test_an_empty_library_takes_its_first_video(serve: Client, tmp_path: Path, clip: Path, model: Path):
+    client = serve(tmp_path / "new", uploads=tmp_path / "up", opening={"model": str(model)})
+    told = ended(client, send(client, clip.read_bytes()).json()["id"])
+    assert told["state"] == "added", told
+    assert client.get("/api/library").json()["videos"] == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [(b"GIF89a" + bytes(100), 415), (b"", 400), (b"<html><script>alert(1)</script>", 415), (bytes(3 << 20), 413)],
+)
+def test_what_is_no_video_or_too_large_is_refused(serve: Client, tmp_path: Path, content: bytes, status: int):
+    client = serve(uploads=tmp_path / "up", upload_bytes=1 << 20)
+    refused(send(client, content), status)
+    assert list((tmp_path / "up").iterdir()) == []
+    refused(client.get("/api/uploads/nothing"), 404)
+
+
+def test_a_video_that_cannot_be_decoded_fails_and_leaves_nothing(serve: Client, own_library: Path, tmp_path: Path):
+    client = serve(own_library, uploads=tmp_path / "up")
+    told = ended(client, send(client, b"\x00\x00\x00\x20ftypisom" + bytes(5000)).json()["id"])
+    assert told["state"] == "failed" and told["detail"], told
+    assert list((tmp_path / "up").iterdir()) == []
+    assert client.get("/api/library").json()["videos"] == 3
+
+
+def test_a_video_that_takes_too_long_is_given_up(serve: Client, own_library: Path, tmp_path: Path, clip: Path):
+    client = serve(own_library, uploads=tmp_path / "up", upload_seconds=0.3)
+    begin = time.monotonic()
+    told = ended(client, send(client, clip.read_bytes()).json()["id"])
+    assert time.monotonic() - begin < 30
+    assert (told["state"], "0.3 s" in told["detail"]) == ("failed", True), told
+    assert list((tmp_path / "up").iterdir()) == []
+
+
+def test_a_video_that_takes_too_much_memory_fails_alone(serve: Client, own_library: Path, tmp_path: Path, clip: Path):
+    client = serve(own_library, uploads=tmp_path / "up", upload_memory=300 << 20)
+    told = ended(client, send(client, clip.read_bytes()).json()["id"])
+    assert told["state"] == "failed" and "memory" in told["detail"], told
+    assert client.get("/api/search", params={"q": "water", "mode": "said"}).status_code == 200
+    assert client.get("/api/library").json()["videos"] == 3
+
+
+def test_too_many_that_wait_are_429(serve: Client, tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(uploads, "MAX_WAITING", 0)
+    client = serve(uploads=tmp_path / "up")
+    answer = send(client, clip.read_bytes())
+    refused(answer, 429)
+    assert int(answer.headers["retry-after"]) > 1
+
+
+def test_what_a_stopped_server_received_is_taken_up_at_the_next_start(
+    serve: Client, own_library: Path, tmp_path: Path, clip: Path
+):
+    folder, source = tmp_path / "up", content_hash(clip)[:16]
+    folder.mkdir()
+    (folder / f"{source}.mp4").write_bytes(clip.read_bytes())
+    (folder / f"{source}.json").write_text(json.dumps({"name": "before.mp4", "file": f"{source}.mp4"}))
+    (folder / "0123.part").write_bytes(b"half an upload")
+    client = serve(own_library, uploads=folder)
+    (waiting,) = client.get("/api/uploads").json()
+    assert ended(client, waiting["id"])["state"] == "added"
+    assert not (folder / "0123.part").exists()
+    titles = {video["title"] for video in client.get("/api/videos").json()["videos"]}
+    assert "before.mp4" in titles
+
+
+def test_a_server_that_stops_ends_the_process_and_keeps_the_video(
+    serve: Client, own_library: Path, tmp_path: Path, clip: Path, scorer
+):
+    folder = tmp_path / "up"
+    client = serve(own_library, uploads=folder)
+    begin = time.monotonic()
+    send(client, clip.read_bytes())
+    client.__exit__(None, None, None)
+    assert time.monotonic() - begin < 20
+    assert len(list(folder.glob("*.mp4"))) == 1
+    assert len(VideoLibrary(own_library, scorer).videos()) in (3, 4)
+    client.__enter__()
