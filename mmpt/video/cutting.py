@@ -261,9 +261,8 @@ def _encode(path: Path, start: Fraction, end: Fraction, target: Path) -> tuple[f
                 output.mux(stream.encode(picture))
             output.mux(stream.encode(None))
             if sound is not None and copy is not None:
-                for piece in _sounding(sound, zero + start, end - start):
+                for piece in itertools.chain(_sounding(sound, zero + start, end - start), [None]):
                     output.mux(copy.encode(piece))
-                output.mux(copy.encode(None))
         shown = Fraction(video.finish() - video.origin, TICKS)
     return float(start), float(min(end, max(shown, start)))
 

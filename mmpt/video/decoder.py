@@ -295,16 +295,16 @@ class Shrinker:
         self._target = self._target or scaled_size(*_upright_size(frame), size)
         width, height = self._target
         x, y = crop_start(width, height, size)
-        return [
-            ("scale", f"{width}:{height}"),
-            ("crop", f"{size}:{size}:{x}:{y}"),
-            ("format", "pix_fmts=rgb24"),
-        ]
+        return [("scale", f"{width}:{height}"), ("crop", f"{size}:{size}:{x}:{y}"), ("format", "pix_fmts=rgb24")]
 
 
 def draw(frame: VideoFrame, width: int, height: int) -> np.ndarray:
     """Turn a decoded frame into an upright picture: uint8 (height, width, 3)."""
-    return Redrawn(lambda _: [("scale", f"{width}:{height}"), ("format", "pix_fmts=rgb24")])(frame).to_ndarray()
+    try:
+        return Redrawn(lambda _: [("scale", f"{width}:{height}"), ("format", "pix_fmts=rgb24")])(frame).to_ndarray()
+    except FFmpegError as error:
+        size = f"{frame.width} x {frame.height}"
+        raise VideoError(f"a frame of {size} in {frame.format.name} cannot be drawn ({error.strerror})") from error
 
 
 def open_video(path: Path) -> tuple[InputContainer, VideoStream]:

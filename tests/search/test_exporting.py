@@ -42,7 +42,7 @@ def kitchen(rendered: Path) -> Path:
 
 def test_json_holds_everything_and_is_plain_ascii():
     stream = io.StringIO()
-    hostile = moment("/v/caf\udce9.mp4", 4, 9.25, said=HOSTILE, why="both")
+    hostile = moment("/v/b\udce9.mp4", 4, 9.25, said=HOSTILE, why="both")
     write_json([found(hostile), found(text=None)], stream)
     first, second = json.loads(stream.getvalue())
     assert stream.getvalue().isascii()
@@ -50,7 +50,7 @@ def test_json_holds_everything_and_is_plain_ascii():
     assert first["moments"] == [
         {
             "rank": 1,
-            "video": "/v/caf\udce9.mp4",
+            "video": "/v/b\udce9.mp4",
             "start": 4,
             "end": 9.25,
             "best": 4,
