@@ -106,3 +106,20 @@ class Overflowing(VideoRetriTask):
             name: torch.clamp(value * 1e30, max=1.0) + value * 1e30 - (value * 1e30).detach()
             for name, value in found.items()
         }
+
+
+class LostDisk(VideoRetriTask):
+    """The first process alone cannot read its videos."""
+
+    def plan(self, *given: Any, **more: Any) -> Plan | None:
+        def lost(done: int, total: int) -> None:
+            raise OSError("the disk is gone")
+
+        return super().plan(*given, **{**more, **({"on_progress": lost} if os.environ["RANK"] == "0" else {})})
+
+
+class Wordless(Task):
+    """Runs out of memory as Python itself does, without a word."""
+
+    def losses(self, model: nn.Module, rows: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        raise MemoryError

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
 
-from mmpt.training.checkpoint import STATE
+from mmpt.cli.main import main
+from mmpt.training.checkpoint import STATE, Progress
+from mmpt.training.damage import NonFiniteError, refuse
 from mmpt.training.metrics_log import FILE, read_metrics
+from mmpt.training.processes import Processes
 from mmpt.utils.shardedtensor import ShardedTensor, ShardWriter, read_meta, write_meta
 from tests.processors.narrated import write_narrated
 from tests.training.worlds import curve, make_world, narrated_yaml, start, train
@@ -105,6 +109,28 @@ def test_too_little_memory_comes_with_advice(world: Path, tmp_path: Path, capsys
     told = capsys.readouterr().err
     assert "the memory does not suffice; what helps:" in told and "fairseq.dataset.batch_size" in told
     assert "gradient_checkpointing=true" in told and "bf16=true" in told
+
+
+def test_too_little_memory_without_a_word(world: Path, tmp_path: Path, capsys) -> None:
+    path = narrated_yaml(world, tmp_path, task=f"{OWN}:Wordless", dataset__num_video_per_batch=None)
+    assert train(path, "fairseq.dataset.batch_size=6") == 2
+    told = capsys.readouterr().err
+    assert "mmpt: error: MemoryError\n" in told and "the memory does not suffice; what helps:" in told
+
+
+def test_a_bad_batch_that_cannot_be_kept_is_told_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    batch = {"vfeats": torch.tensor([[float("nan")]]), "video_id": ["v3"]}
+    seen = [(7, batch, {"t2v": torch.tensor(float("nan"))})]
+    with pytest.raises(NonFiniteError, match=r"could not be kept in .*; its videos: v3\. vfeats holds NaN"):
+        refuse(Processes("cpu"), tmp_path / "file" / "runs", seen, progress=Progress(), norm=1.0)
+
+
+def test_validations_that_are_no_numbers_are_drawn_around(tmp_path: Path) -> None:
+    lines = [{"kind": "update", "update": 1, "loss": 2.0, "lr": 0.1, "grad_norm": 1.0, "pairs_per_second": 3.0}]
+    lines += [{"kind": "valid", "update": 1, "loss": float("nan")}]
+    (tmp_path / FILE).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert main(["plot", str(tmp_path)]) == 0 and (tmp_path / "curves.png").stat().st_size > 1000
 
 
 def test_weights_without_a_state_are_not_overwritten(world: Path, tmp_path: Path, capsys) -> None:

@@ -140,3 +140,9 @@ def test_fewer_processes_end_an_epoch_that_more_began(world: Path, tmp_path: Pat
     assert train_two(path, told) == [0, 0], told.read_text()
     assert [line["update"] for line in curve(tmp_path)] == [1, 2, 3, 4]
     assert [line["epoch"] for line in curve(tmp_path, "epoch")] == [1, 2]
+
+
+def test_a_plan_that_fails_in_one_process_is_told(even_world: Path, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    assert train_two(narrated_yaml(even_world, tmp_path, task=f"{OWN}:LostDisk"), told) == [2, 2], told.read_text()
+    assert told.read_text().count("mmpt: error: the disk is gone") == 1 and "Traceback" not in told.read_text()
