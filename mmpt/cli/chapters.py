@@ -53,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0.
     """
-    from mmpt.cli.watching import check_file, read_lines, watch
+    from mmpt.cli.watching import read_lines, watch
+    from mmpt.video.errors import check_file
 
     kind = args.format or FORMATS.get(args.output.suffix.lower() if args.output else "", "webvtt")
     _check(args)

@@ -64,7 +64,8 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0.
     """
-    from mmpt.cli.watching import check_file, watch
+    from mmpt.cli.watching import watch
+    from mmpt.video.errors import check_file
 
     if not (math.isfinite(args.switch) and args.switch >= 0):
         raise ValueError(f"--switch is {args.switch}; a change costs 0 or more")

@@ -40,18 +40,6 @@ def add_video(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--no-cache", action="store_true", help="neither read nor write the feature cache")
 
 
-def check_file(path: Path) -> None:
-    """Refuse, before a model is loaded, what is no video file.
-
-    Raises:
-        FileNotFoundError: nothing is there.
-        ValueError: it is no file with bytes in it.
-    """
-    from mmpt.video import errors
-
-    errors.check_file(path)
-
-
 def watch(args: argparse.Namespace, texts: list[str]) -> Watched:
     """Score the seconds of a command's video against sentences.
 
