@@ -5,6 +5,7 @@ import os
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,7 +97,8 @@ def test_beginning_anew_fails_without_a_loss(world: Path, tmp_path: Path) -> Non
 def test_beginning_anew_keeps_its_own_checkpoints(world: Path, tmp_path: Path) -> None:
     """Those of the training before have higher numbers, and are not its own to delete either."""
     keys = {"save_interval_updates": 2, "keep_interval_updates": 1, "keep_last_epochs": 1}
-    path = narrated_yaml(world, tmp_path, **{f"fairseq__checkpoint__{key}": value for key, value in keys.items()})
+    more: dict[str, Any] = {f"fairseq__checkpoint__{key}": value for key, value in keys.items()}
+    path = narrated_yaml(world, tmp_path, **more)
     assert train(path, "fairseq.optimization.max_epoch=3") == 0
     found = {name.name for name in (tmp_path / "runs").glob("checkpoint*[0-9].pt")}
     assert found == {"checkpoint3.pt", "checkpoint_3_14.pt"}
