@@ -4,24 +4,25 @@ Everything is a function of the seed and a video's number, so that more videos c
 """
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mmpt.toy.words import ACTIONS, COLOURS, SHAPES, SIZES, TEXTURES, Thing, sentence
 from mmpt.utils.seeding import generator
 
-VERSION = 1  # raise it whenever the same seed would give other videos or texts
+VERSION = 2  # raise it whenever the same seed would give other videos or texts
 FPS = 8  # frames per second
 HELD_OUT_VIDEOS = 40  # at most; together they show every held-out combination once
 STEPS = 5  # of a held-out video
 HELD_OUT = HELD_OUT_VIDEOS * STEPS  # combinations
 PER_ACTION = HELD_OUT // len(ACTIONS)
-PARTS = 4  # ways in which the actions are parted into two tasks of held-out videos
+PRIMARY = 8  # tasks of held-out videos, which list all actions
 RELATED = 12  # tasks of training videos
 SECONDS = (30.0, 60.0)  # the length of a video
 STEP_SECONDS = (4.0, 8.0)
 PAUSE_SECONDS = (0.8, 1.6)  # before, between and after steps
+LONG_SECONDS = (6.0, 12.0)  # of an empty beginning or end besides: in held-out videos, and in every other one
 MOST_UNSEEN = 6  # of the 10 actions, so that each colour is seen on each shape
 
 # What a generator is for: its place between the seed and the number.
@@ -82,7 +83,7 @@ class Task:
 
     Attributes:
         primary: whether held-out videos show it, and no others.
-        actions: its steps, in order.
+        actions: its steps, in order; a held-out video shows half of them.
     """
 
     primary: bool
@@ -171,17 +172,14 @@ def tasks(seed: int) -> tuple[Task, ...]:
         seed: of the world.
 
     Returns:
-        First the tasks of held-out videos, two by two with five actions each, all ten together; then those of training.
+        First the tasks of held-out videos, each an order of all ten actions; then those of training videos.
     """
     rng = generator(seed, _TASKS)
-    actions = list(ACTIONS)
     drawn: list[Task] = []
-    for _ in range(PARTS):
-        mixed = [actions[index] for index in rng.permutation(len(actions))]
-        drawn += [Task(True, tuple(mixed[:STEPS])), Task(True, tuple(mixed[STEPS:]))]
-    for number in range(RELATED):
-        mixed = [actions[index] for index in rng.permutation(len(actions))]
-        drawn.append(Task(False, tuple(mixed[: 4 + number % 4])))
+    for number in range(PRIMARY + RELATED):
+        mixed = tuple(str(action) for action in rng.permutation(list(ACTIONS)))
+        related = number - PRIMARY
+        drawn.append(Task(True, mixed) if related < 0 else Task(False, mixed[: 4 + related % 4]))
     return tuple(drawn)
 
 
@@ -196,14 +194,14 @@ def plan_training(seed: int, number: int) -> Video:
         The plan; its combinations are seen ones.
     """
     rng = generator(seed, _TRAINING, number)
-    task = 2 * PARTS + number % RELATED
+    task = PRIMARY + number % RELATED
     out = unseen(seed)
     pairs = [(shape, colour) for shape in SHAPES for colour in COLOURS]
     shown = []
     for action in _ordered(tasks(seed)[task].actions, rng):
         allowed = [pair for pair in pairs if pair not in out[action]]
         shown.append((action, *allowed[int(rng.integers(len(allowed)))]))
-    return _timed(f"how{number:04}", number, False, task, shown, rng)
+    return _timed(Video(f"how{number:04}", number, False, task, 0, ()), shown, rng)
 
 
 def plan_held_out(seed: int, number: int) -> Video:
@@ -218,10 +216,16 @@ def plan_held_out(seed: int, number: int) -> Video:
     """
     rng = generator(seed, _HELD_OUT, number)
     couple, side = divmod(number, 2)
-    task = 2 * (couple % PARTS) + side
+    task = couple % PRIMARY
+    actions = tasks(seed)[task].actions
+    begin = int(generator(seed, _TASKS, 1 + couple).integers(len(actions) - STEPS + 1))
     out = unseen(seed)
-    shown = [(action, *out[action][couple]) for action in _ordered(tasks(seed)[task].actions, rng)]
-    return _timed(f"new{number:03}", number, True, task, shown, rng)
+    shown = [
+        (action, *out[action][couple])
+        for place, action in enumerate(actions)
+        if (begin <= place < begin + STEPS) == (side == 0)
+    ]
+    return _timed(Video(f"new{number:03}", number, True, task, 0, ()), shown, rng)
 
 
 def _ordered(actions: tuple[str, ...], rng: np.random.Generator) -> list[str]:
@@ -233,14 +237,16 @@ def _ordered(actions: tuple[str, ...], rng: np.random.Generator) -> list[str]:
     return ordered
 
 
-def _timed(
-    name: str, number: int, held_out: bool, task: int, shown: list[Combination], rng: np.random.Generator
-) -> Video:
+def _timed(video: Video, shown: list[Combination], rng: np.random.Generator) -> Video:
     """Draw when things happen, and what else objects are like."""
+    count = len(shown)
     while True:
-        frames = np.stack([rng.uniform(*PAUSE_SECONDS, len(shown)), rng.uniform(*STEP_SECONDS, len(shown))], axis=1)
-        edges = np.rint(frames * FPS).astype(int).cumsum().reshape(-1, 2) / FPS
-        seconds = int(np.ceil(edges[-1, 1] + PAUSE_SECONDS[0]))
+        pauses = rng.uniform(*PAUSE_SECONDS, count + 1)
+        if video.held_out or rng.random() < 0.5:
+            pauses[-int(rng.integers(2))] += rng.uniform(*LONG_SECONDS)  # the first or the last one
+        lengths = np.stack([pauses[:-1], rng.uniform(*STEP_SECONDS, count)], axis=1)
+        edges = np.rint(lengths * FPS).astype(int).cumsum().reshape(-1, 2) / FPS
+        seconds = int(np.ceil(edges[-1, 1] + pauses[-1]))
         if SECONDS[0] <= seconds <= SECONDS[1]:
             break
     steps = []
@@ -248,4 +254,4 @@ def _timed(
         size, texture = (str(rng.choice(list(names))) for names in (SIZES, TEXTURES))
         thing = Thing(shape, colour, size, texture)
         steps.append(Step(start, end, action, thing, sentence(action, thing, rng)))
-    return Video(name, number, held_out, task, seconds, tuple(steps))
+    return replace(video, seconds=seconds, steps=tuple(steps))

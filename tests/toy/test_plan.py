@@ -8,6 +8,7 @@ import pytest
 from mmpt.toy.plan import (
     FPS,
     HELD_OUT,
+    LONG_SECONDS,
     MOST_UNSEEN,
     SECONDS,
     STEP_SECONDS,
@@ -81,15 +82,39 @@ def test_steps_follow_one_another_with_pauses_within_the_video() -> None:
         assert video.steps[0].start > 0.5 and video.steps[-1].end < video.seconds
 
 
-def test_videos_show_the_steps_of_their_task_mostly_in_its_order() -> None:
+def test_training_videos_show_all_steps_of_their_task_mostly_in_its_order() -> None:
     world = tasks(0)
-    kept = 0
-    for video in (videos := plan_videos(0, 60)):
+    kept, videos = 0, [video for video in plan_videos(0, 60) if not video.held_out]
+    for video in videos:
         shown = tuple(step.action for step in video.steps)
-        assert world[video.task].primary == video.held_out
+        assert not world[video.task].primary
         assert sorted(shown) == sorted(world[video.task].actions)
         kept += shown == world[video.task].actions
     assert 0.5 < kept / len(videos) < 0.85
+
+
+def test_held_out_videos_show_half_of_their_task_in_its_order_and_two_of_them_all() -> None:
+    world = tasks(0)
+    videos = [video for video in plan_videos(0, 200) if video.held_out]
+    for one, other in zip(videos[::2], videos[1::2], strict=True):
+        assert one.task == other.task and world[one.task].primary
+        places = [[world[v.task].actions.index(step.action) for step in v.steps] for v in (one, other)]
+        assert all(shown == sorted(shown) for shown in places)
+        assert sorted(places[0] + places[1]) == list(range(len(ACTIONS)))
+
+
+def test_steps_do_not_fill_a_video_evenly() -> None:
+    """Else a reader who spreads a task's steps evenly would find most of them."""
+    videos = [video for video in plan_videos(0, 200) if video.held_out]
+    found = 0
+    for video in videos:
+        actions = tasks(0)[video.task].actions
+        for step in video.steps:
+            guess = (actions.index(step.action) + 0.5) / len(actions) * video.seconds
+            found += step.start <= guess < step.end
+    assert found / HELD_OUT < 0.35
+    empty = [max(v.steps[0].start, v.seconds - v.steps[-1].end) for v in videos]
+    assert min(empty) >= LONG_SECONDS[0]
 
 
 def test_a_negative_seed_is_refused() -> None:
