@@ -33,7 +33,7 @@ from mmpt.video.writer import write_video
 
 VIDEOS = Path(__file__).resolve().parents[2] / "shared" / "data" / "videos"
 REAL = ("v_GGSY1Qvo990.mp4", "flipping_a_pancake.mkv")
-LONG = 1800  # seconds of the long video
+LONG = 600  # seconds of the long video
 DIM, MANY, EACH = 768, 10_000, 20  # width, videos and windows of each in the large library
 WINDOWS = 1000  # put in at once
 SEED = 0

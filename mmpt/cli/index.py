@@ -12,6 +12,7 @@ from mmpt.cli.libraries import add_library, add_model, open_library
 
 if TYPE_CHECKING:
     from mmpt.cli.progress import SecondBar
+    from mmpt.search.approximate import Outcome
     from mmpt.search.ingest import Event, Report
     from mmpt.search.library import VideoLibrary
 
@@ -63,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
         0, or 1 when some videos could not be indexed, or their captions not be read.
     """
     verb, paths = _parse(args)
+    if verb == "optimize":
+        return _optimize(args)
     if verb == "remove":
         return _remove(args, paths)
     from mmpt.cli.console import quiet_transformers
@@ -143,6 +146,49 @@ def _remove(args: argparse.Namespace, paths: list[str]) -> int:
         return 0
     out.print(f"{count:,} taken out; {len(library.videos()):,} videos are left in {library.address}", soft_wrap=True)
     return 0
+
+
+def _optimize(args: argparse.Namespace) -> int:
+    from rich.text import Text
+
+    from mmpt.cli.console import err
+    from mmpt.search.approximate import RECALL, optimize
+
+    library = open_library(args)
+    with err.status("") as status:
+        status.update("bringing the windows up to date")
+        outcome = optimize(
+            library.matrix,
+            RECALL if args.recall is None else args.recall,
+            on_progress=lambda stage, done, total: status.update(Text(f"{stage}: {done / total:.0%}")),
+        )
+    if args.json:
+        json.dump({"library": library.address, **asdict(outcome)}, sys.stdout, indent=1)
+        sys.stdout.write("\n")
+    else:
+        _print_outcome(outcome)
+    return 0
+
+
+def _print_outcome(outcome: "Outcome") -> None:
+    """Show what an approximate index finds, and how fast, against exact search."""
+    from rich import box
+    from rich.table import Table
+
+    from mmpt.cli.console import out
+
+    if outcome.settings:
+        table = Table("cells looked into", box=box.SIMPLE_HEAD)
+        for name in ("finds of the ten best", "ms a search", "chosen"):
+            table.add_column(name, justify="right")
+        for setting in outcome.settings:
+            mark = "*" if setting == outcome.chosen else ""
+            name = f"{setting.probes:,} of {outcome.cells:,}"
+            table.add_row(name, f"{setting.recall:.1%}", f"{1000 * setting.seconds:.1f}", mark)
+        table.add_row("all (exact search)", "100.0%", f"{1000 * outcome.exact:.1f}", "" if outcome.chosen else "*")
+        out.print(table)
+    if outcome.chosen is None:
+        out.print(f"no index is kept: {outcome.reason}", soft_wrap=True)
 
 
 def _tell(report: "Report", prune: bool) -> None:

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from mmpt.cli.main import main
+from mmpt.search import approximate
 from mmpt.search.library import VideoLibrary
 from mmpt.video.writer import write_video
 from tests.conftest import ROOT
-from tests.search.making import SECONDS, frames, subtitles
+from tests.search.entries import random_entry
+from tests.search.making import SECONDS, frames, make_grid_model, subtitles
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +53,23 @@ def test_index_update_remove_and_look(capsys, videos: Path, grid_model: Path) ->
     assert mmpt(capsys, "library", "export", "plain")[:2] == (0, "written: 3 videos into plain\n")
     code, out, _ = mmpt(capsys, "index", "remove", "videos/kitchen")
     assert (code, out) == (0, "2 taken out; 1 videos are left in library\n")
+
+
+def test_a_small_library_needs_no_approximate_index(capsys, library_folder: Path) -> None:
+    code, out, _ = mmpt(capsys, "index", "optimize")
+    assert code == 0 and out.startswith("no index is kept: the library has 25 windows")
+    assert json.loads(mmpt(capsys, "index", "optimize", "--json")[1])["chosen"] is None
+    assert mmpt(capsys, "index", "optimize", "--recall", "2")[0] == 2
+
+
+def test_an_approximate_index_is_measured_and_shown(capsys, library_folder: Path, monkeypatch) -> None:
+    store = VideoLibrary(library_folder).store
+    store.put_many([random_entry(number, dim=48, windows=20) for number in range(600)])
+    monkeypatch.setattr(approximate, "PAYS", 1e9)  # so few windows are searched exactly in no time
+    monkeypatch.setattr(approximate.optimize, "__kwdefaults__", {**approximate.optimize.__kwdefaults__, "least": 100})
+    code, out, _ = mmpt(capsys, "index", "optimize", "--recall", "0.5")
+    assert code == 0 and "finds of the ten best" in out and "all (exact search)" in out and out.count("*") == 1
+    assert all(len(line) <= 80 for line in out.splitlines())
 
 
 def test_summaries_as_json(capsys, videos: Path, grid_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,8 +132,6 @@ def test_what_cannot_be_done_is_told_and_nothing_is_made(capsys, videos: Path, w
 
 
 def test_another_model_is_told(capsys, videos: Path, grid_model: Path, tmp_path: Path) -> None:
-    from tests.search.making import make_grid_model
-
     other = make_grid_model(tmp_path / "other", seed=4)
     mmpt(capsys, "index", "videos/kitchen", "--model", grid_model)
     code, _, err = mmpt(capsys, "index", "videos", "--model", other)
