@@ -101,9 +101,9 @@ class _Display:
         name = Path(event.path).name
         if event.kind == "begin":
             self._number, self._count = event.number, event.count
-            self._bar.begin(name, self._number, self._count, None)
+            self._bar.begin(name, self._number, self._count, 0.0)
         elif event.kind == "progress":
-            if self._probed != event.path:  # only of videos that are new: a look into each takes time
+            if self._probed != event.path:  # only of videos that are computed: a look into each takes time
                 from mmpt.video.reader import probe
 
                 self._probed = event.path

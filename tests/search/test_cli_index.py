@@ -66,7 +66,8 @@ def test_an_approximate_index_is_measured_and_shown(capsys, library_folder: Path
     store = VideoLibrary(library_folder).store
     store.put_many([random_entry(number, dim=48, windows=20) for number in range(600)])
     monkeypatch.setattr(approximate, "PAYS", 1e9)  # so few windows are searched exactly in no time
-    monkeypatch.setattr(approximate.optimize, "__kwdefaults__", {**approximate.optimize.__kwdefaults__, "least": 100})
+    defaults = dict(approximate.optimize.__kwdefaults__ or {}, least=100)
+    monkeypatch.setattr(approximate.optimize, "__kwdefaults__", defaults)
     code, out, _ = mmpt(capsys, "index", "optimize", "--recall", "0.5")
     assert code == 0 and "finds of the ten best" in out and "all (exact search)" in out and out.count("*") == 1
     assert all(len(line) <= 80 for line in out.splitlines())
