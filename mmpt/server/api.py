@@ -154,9 +154,9 @@ async def thumbnail(
     return Response(picture, media_type="image/jpeg", headers={"Cache-Control": KEEP})
 
 
-@router.api_route(
+@router.head("/api/videos/{video_id}/stream", include_in_schema=False)
+@router.get(
     "/api/videos/{video_id}/stream",
-    methods=["GET", "HEAD"],
     responses={
         **answers(404, 409, 416),
         200: {"content": {kind: {} for kind in [*dict.fromkeys(TYPES.values()), "application/octet-stream"]}},

@@ -11,6 +11,7 @@ MAX_MOMENTS = 100
 Mode = Literal["seen", "said", "both"]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=MAX_QUERY, pattern=r"\S")]
 VideoId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
+UploadId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Seconds = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 

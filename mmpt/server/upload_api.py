@@ -5,7 +5,7 @@ from fastapi import APIRouter, Query, Request, Response
 from mmpt.server.api import HallOf
 from mmpt.server.errors import ProblemError, answers
 from mmpt.server.hall import client
-from mmpt.server.schemas import UploadState
+from mmpt.server.schemas import UploadId, UploadState
 from mmpt.server.uploads import Upload, Uploads
 
 router = APIRouter()
@@ -57,7 +57,7 @@ async def uploads(place: HallOf) -> list[UploadState]:
 
 
 @router.get("/api/uploads/{upload_id}", responses=answers(404), summary="An upload")
-async def upload_state(place: HallOf, upload_id: str) -> UploadState:
+async def upload_state(place: HallOf, upload_id: UploadId) -> UploadState:
     """Say what becomes of an upload."""
     found = _on(place.uploads).get(upload_id)
     if found is None:

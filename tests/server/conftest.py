@@ -1,10 +1,14 @@
 """What tests of the server share: a library with a hostile caption, and clients of its application."""
 
 import shutil
+import socket
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+import uvicorn
 from starlette.testclient import TestClient
 
 from mmpt.models.scorer import Scorer, load
@@ -86,3 +90,21 @@ def serve(shared_library: Path, scorer: Scorer) -> Iterator[Client]:
 def client(serve: Client) -> TestClient:
     """A client of the shared library."""
     return serve()
+
+
+@pytest.fixture(scope="module")
+def site(shared_library: Path, scorer: Scorer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """A running server: its address, and the folder of its library."""
+    folder = tmp_path_factory.mktemp("page") / "library"
+    shutil.copytree(shared_library, folder)
+    settings = Settings(uploads=folder / "uploads", per_second=1000, burst=1000)
+    app = build_app(VideoLibrary(folder, scorer), settings)
+    app.state.hall.warm_up()
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=lambda: server.run(sockets=[listener]), daemon=True)
+    with closing(listener):
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", folder
+        server.should_exit = True
+        thread.join(20)

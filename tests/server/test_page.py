@@ -2,19 +2,13 @@
 
 import re
 import shutil
-import socket
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from mmpt.models.scorer import Scorer
 from mmpt.search.library import VideoLibrary
-from mmpt.server.app import build_app
-from mmpt.server.settings import Settings
 from mmpt.video.writer import write_video
 from tests.search.making import FPS, frames
 from tests.server.conftest import MARKUP, NAMED
@@ -23,7 +17,6 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: it drives the browser")
 if CHROMIUM is None:
     pytest.skip("there is no chromium on this machine, which the tests of the page need", allow_module_level=True)
-uvicorn = pytest.importorskip("uvicorn")
 
 FLAGS = [
     "--no-sandbox",  # tests run as root in containers
@@ -57,24 +50,6 @@ CONTRAST = """() => {
   }
   return poor;
 }"""
-
-
-@pytest.fixture(scope="module")
-def site(shared_library: Path, scorer: Scorer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """A running server: its address, and the folder of its library."""
-    folder = tmp_path_factory.mktemp("page") / "library"
-    shutil.copytree(shared_library, folder)
-    settings = Settings(uploads=folder / "uploads", per_second=1000, burst=1000)
-    app = build_app(VideoLibrary(folder, scorer), settings)
-    app.state.hall.warm_up()
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=lambda: server.run(sockets=[listener]), daemon=True)
-    with closing(listener):
-        thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}", folder
-        server.should_exit = True
-        thread.join(20)
 
 
 @pytest.fixture(scope="module")

@@ -81,7 +81,7 @@ def test_what_is_no_video_or_too_large_is_refused(serve: Client, tmp_path: Path,
     client = serve(uploads=tmp_path / "up", upload_bytes=1 << 20)
     refused(send(client, content), status)
     assert list((tmp_path / "up").iterdir()) == []
-    refused(client.get("/api/uploads/nothing"), 404)
+    refused(client.get("/api/uploads/" + "0" * 32), 404)
 
 
 def test_a_video_that_cannot_be_decoded_fails_and_leaves_nothing(serve: Client, own_library: Path, tmp_path: Path):

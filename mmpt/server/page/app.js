@@ -9,7 +9,7 @@ import * as states from "/page/state.js";
 import { Uploads } from "/page/uploads.js";
 
 const PART = 24; // cards at a time
-const LOOK = 4000; // milliseconds between looks at whether the library has changed
+const LOOK = 2000; // milliseconds between looks at whether the library has changed
 const SLOW = 150; // milliseconds after which gray cards say that something is on its way
 
 const player = new Player();
