@@ -12,17 +12,19 @@ from collections.abc import Collection, Iterator
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from mmpt.search import matrix_file
+from mmpt.search import matrix_cells, matrix_file
+from mmpt.search.matrix_cells import CellRows, Cells
 from mmpt.search.matrix_file import Block, Key, join
 from mmpt.search.matrix_scores import Hits, Part, rough_scores, search, take
 from mmpt.search.records import VideoRecord
 from mmpt.search.store import Store
 from mmpt.utils.files import cache_dir
 
-FILE = "windows.bin"
+FILE, CELLS = "windows.bin", "cells.npz"
 TAIL = 4096  # rows that may be lacking in the file, or be there in vain; more in a large library
 LARGEST_TAIL = 65536  # rows
 SAMPLE = 4096  # windows
@@ -36,6 +38,7 @@ class Snapshot:
     Args:
         blocks: the vectors, one block after the other.
         live: the videos that the library has.
+        cells: the cells of the first block's rows, for approximate searches; None without an index.
 
     Attributes:
         ids: the videos' ids.
@@ -44,12 +47,14 @@ class Snapshot:
         end: int32 (N,), the second after the last.
     """
 
-    def __init__(self, blocks: list[Block], live: Collection[Key]) -> None:
+    def __init__(self, blocks: list[Block], live: Collection[Key], cells: CellRows | None = None) -> None:
         keys = [key for block in blocks for key in block.keys]
         there = np.array([key in live for key in keys], bool)
         places = np.where(there, np.cumsum(there) - 1, -1).astype(np.int32)
         windows = np.concatenate([block.windows for block in blocks])
         firsts = np.cumsum([0, *(len(block.vectors) for block in blocks)]).tolist()
+        self.blocks, self.cells = blocks, cells
+        self.keys = {key for key in keys if key in live}
         self.ids: list[str] = [key.id for key in keys if key in live]
         self.video = np.repeat(places, [key.windows for key in keys])
         self.start, self.end = np.ascontiguousarray(windows[:, 0]), np.ascontiguousarray(windows[:, 1])
@@ -60,23 +65,66 @@ class Snapshot:
         """How many windows are searched."""
         return len(self.video) if self._live is None else len(self._live)
 
-    def search(self, queries: np.ndarray, count: int, ids: Collection[str] | None = None) -> Hits:
-        """Find the windows with the largest dot products, exactly.
+    def search(
+        self, queries: np.ndarray, count: int, ids: Collection[str] | None = None, *, approximate: bool = False
+    ) -> Hits:
+        """Find the windows with the largest dot products.
 
         Args:
             queries: float32 (Q, D).
             count: how many windows for each query.
             ids: videos to look at; all by default.
+            approximate: look only where the index that `approximate.optimize` made promises most, and at all that came
+                after it was made. The scores are exact, but some of the best windows may be lacking.
 
         Returns:
             Rows and scores, best first, equal ones by row; k is the lesser of `count` and the windows there are.
 
         Raises:
-            ValueError: the queries have another width or are not finite, or `count` is less than 1.
+            ValueError: the queries have another width or are not finite, `count` is less than 1, or there is no
+                approximate index.
         """
         if count < 1:
             raise ValueError(f"count is {count}; it is to be at least 1")
-        return search(self._parts, self._checked(queries), count, self.rows_of(ids))
+        asked, allowed = self._checked(queries), self.rows_of(ids)
+        if not approximate:
+            return search(self._parts, asked, count, allowed)
+        if self.cells is None:
+            raise ValueError("the library has no approximate index; make one with: mmpt index optimize")
+        return self.probe(asked, count, allowed, self.cells.cells.probes)
+
+    def probe(self, queries: np.ndarray, count: int, allowed: np.ndarray | None, probes: int) -> Hits:
+        """Search approximately: see `search`.
+
+        Args:
+            queries: float32 (Q, D).
+            count: how many windows for each query.
+            allowed: int64, the rows to look at, in order; None for all.
+            probes: how many cells to look into; where they hold fewer than `count` rows, as many more as it takes.
+
+        Returns:
+            Rows and scores.
+        """
+        assert self.cells is not None
+        total = len(self.video) if allowed is None else len(allowed)
+        inside = None
+        if allowed is not None:
+            inside = np.zeros(len(self.video), bool)
+            inside[allowed] = True
+        always = np.concatenate([self.cells.rest(), np.arange(len(self.blocks[0].vectors), len(self.video))])
+        found: list[Hits] = []
+        for query in queries:
+            ranked, number = self.cells.ranked(query), probes
+            while True:
+                rows = np.concatenate([self.cells.rows(ranked[:number]), always])
+                rows = rows if inside is None else rows[inside[rows]]
+                if len(rows) >= min(count, total):
+                    break
+                number *= 2
+            found.append(search(self._parts, query[None], count, np.sort(rows)))
+        if not found:
+            return search(self._parts, queries, count, allowed)
+        return Hits(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
     def sample(self, queries: np.ndarray, count: int = SAMPLE) -> np.ndarray:
         """Score a fixed choice of the windows: a query's background.
@@ -110,6 +158,10 @@ class Snapshot:
             return 0.0
         return float(np.sqrt(self._chosen.astype(np.float32).var(axis=0).mean()))
 
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """Copy windows' vectors: int64 (n,) -> float16 (n, D)."""
+        return take(self._parts, rows)
+
     def rows_of(self, ids: Collection[str] | None) -> np.ndarray | None:
         """List the rows of some videos.
 
@@ -135,7 +187,7 @@ class Snapshot:
         names = [int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little") for name in self.ids]
         places = self.start[rows].astype(np.uint64) << np.uint64(32) | self.end[rows].astype(np.uint64)
         hashes = _mixed(np.array(names, np.uint64)[self.video[rows]] ^ _mixed(places))
-        return take(self._parts, rows[np.argsort(hashes, kind="stable")[:count]])
+        return self.take(rows[np.argsort(hashes, kind="stable")[:count]])
 
     def _checked(self, queries: np.ndarray) -> np.ndarray:
         asked, dim = np.asarray(queries, np.float32), self._parts[0].vectors.shape[1]
@@ -163,6 +215,9 @@ class WindowMatrix:
         self._lock = threading.Lock()
         self._seen: int | None = None  # version of the store
         self._file: Block | None = None
+        self._cells: Cells | None = None
+        self._cells_seen: tuple[int, int] | None = None
+        self._cell_rows: CellRows | None = None
         self._tail = join([], store.dim)
         self._now = Snapshot([self._tail], set())
 
@@ -193,18 +248,31 @@ class WindowMatrix:
         """Follow the library; costs next to nothing where it has not changed.
 
         Returns:
-            Whether the library has changed.
+            Whether the library, or its approximate index, has changed.
 
         Raises:
             OSError: the file cannot be written.
         """
         with self._lock:
-            version = self._store.version()
-            if version == self._seen:
+            version, index = self._store.version(), _state(self.cells_path)
+            if version == self._seen and index == self._cells_seen:
                 return False
+            if index != self._cells_seen:
+                self._cells, self._cell_rows = matrix_cells.load(self.cells_path, self._store.about), None
+                self._cells_seen = index
             self._follow(self._store.videos())
             self._seen = version
             return True
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the library is, as its store says."""
+        return self._store.about
+
+    @property
+    def cells_path(self) -> Path:
+        """Path of the approximate index."""
+        return self.path.with_name(CELLS)
 
     def __len__(self) -> int:
         """How many windows are searched."""
@@ -230,9 +298,11 @@ class WindowMatrix:
         """int32 (N,), the second after each row's last."""
         return self._now.end
 
-    def search(self, queries: np.ndarray, count: int, ids: Collection[str] | None = None) -> Hits:
+    def search(
+        self, queries: np.ndarray, count: int, ids: Collection[str] | None = None, *, approximate: bool = False
+    ) -> Hits:
         """Search the present snapshot: see `Snapshot.search`."""
-        return self._now.search(queries, count, ids)
+        return self._now.search(queries, count, ids, approximate=approximate)
 
     def sample(self, queries: np.ndarray, count: int = SAMPLE) -> np.ndarray:
         """Sample the present snapshot: see `Snapshot.sample`."""
@@ -251,7 +321,11 @@ class WindowMatrix:
         parts += self._read(lacking)
         self._tail = join(parts, self._store.dim)
         blocks = [self._file, self._tail] if self._file is not None else [self._tail]
-        self._now = Snapshot(blocks, live)
+        if self._cells is None or self._file is None:
+            self._cell_rows = None
+        elif self._cell_rows is None or self._cell_rows.block is not self._file:
+            self._cell_rows = self._cells.of(self._file)
+        self._now = Snapshot(blocks, live, self._cell_rows)
 
     def _is_far_from(self, live: Collection[Key]) -> bool:
         """Whether the file lacks many of these windows, or has many others; then a new one pays."""
@@ -297,3 +371,12 @@ def _mixed(numbers: np.ndarray) -> np.ndarray:
     mixed = (mixed ^ mixed >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ mixed >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
     return mixed ^ mixed >> np.uint64(31)
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """What tells one state of a file from another; None where there is none."""
+    try:
+        about = path.stat()
+    except FileNotFoundError:
+        return None
+    return about.st_ino, about.st_mtime_ns

@@ -96,7 +96,7 @@ def rough_scores(parts: list[Part], queries: np.ndarray, allowed: np.ndarray | N
             rows = torch.from_numpy(allowed[first:end] - part.first)
         cut = (vectors if rows is None else rows).split(SPAN)
         jobs += [(piece, None) if rows is None else (vectors, piece) for piece in cut if len(piece)]
-    found = list(_workers().map(lambda job: _products(*job, asked), jobs))
+    found = list(_workers().map(lambda job: _products(job[0], job[1], asked), jobs))
     return torch.cat(found).T if found else torch.empty(len(queries), 0)
 
 
