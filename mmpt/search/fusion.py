@@ -4,11 +4,34 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from mmpt.search.moments import Core
 from mmpt.search.records import Caption
 
 DEPTH = 60  # reciprocal rank fusion's constant: how little the first ranks count above the later ones
 NEAR = 2.0  # seconds between what is seen and what is said about it
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A place of a video that looks like what is looked for.
+
+    Attributes:
+        video: id of the video.
+        core: its best window.
+        curve: float32 (seconds,), the dot product of each second of the video with the query.
+        start: first second of what stands out.
+        end: the second after its last.
+        dot: the dot product of the query with the place.
+    """
+
+    video: str
+    core: Core
+    curve: np.ndarray
+    start: float
+    end: float
+    dot: float
 
 
 @dataclass(frozen=True)
@@ -40,31 +63,29 @@ class Spoken:
         return max(caption.end for caption in self.captions)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Candidate:
     """What may become a moment.
 
     Attributes:
         video: id of the video.
-        core: where it is seen; None where it is only said.
+        seen: where it is seen; None where it is only said.
         spoken: where it is said; None where it is only seen.
     """
 
     video: str
-    core: Core | None = None
+    seen: Seen | None = None
     spoken: Spoken | None = None
 
 
-def fuse(
-    seen: Sequence[tuple[str, Core]], said: Sequence[Spoken], *, firm_seen: int, firm_said: int
-) -> list[Candidate]:
+def fuse(seen: Sequence[Seen], said: Sequence[Spoken], *, firm_seen: int, firm_said: int) -> list[Candidate]:
     """Fuse two rankings by their ranks, as their scores are of different kinds.
 
     A place's value is the sum of 1 / (DEPTH + rank) over the rankings that it stands in. What is said belongs to the
     best place of the same video, as seen, that it overlaps or nearly touches, provided that there is something to both.
 
     Args:
-        seen: video id and place, best first.
+        seen: places, best first.
         said: places, best first.
         firm_seen: how many of `seen` are more than chance.
         firm_said: likewise of `said`.
@@ -73,19 +94,19 @@ def fuse(
         Each of the places in one candidate, best first; of equal ones those that are seen come first, then by rank.
     """
     by_video: dict[str, list[int]] = defaultdict(list)
-    for rank, (video, _) in enumerate(seen[:firm_seen]):
-        by_video[video].append(rank)
+    for rank, place in enumerate(seen[:firm_seen]):
+        by_video[place.video].append(rank)
     partner: dict[int, int] = {}
     for rank, spoken in enumerate(said[:firm_said]):
-        near = (place for place in by_video[spoken.video] if place not in partner and _touch(seen[place][1], spoken))
-        place = next(near, None)
-        if place is not None:
-            partner[place] = rank
+        free = (number for number in by_video[spoken.video] if number not in partner)
+        near = next((number for number in free if _touch(seen[number], spoken)), None)
+        if near is not None:
+            partner[near] = rank
     ranked: list[tuple[float, int, int, Candidate]] = []
-    for rank, (video, core) in enumerate(seen):
+    for rank, place in enumerate(seen):
         other = partner.get(rank)
         value = _value(rank) + (0.0 if other is None else _value(other))
-        ranked.append((-value, 0, rank, Candidate(video, core, None if other is None else said[other])))
+        ranked.append((-value, 0, rank, Candidate(place.video, place, None if other is None else said[other])))
     paired = set(partner.values())
     for rank, spoken in enumerate(said):
         if rank not in paired:
@@ -97,5 +118,5 @@ def _value(rank: int) -> float:
     return 1.0 / (DEPTH + rank + 1)
 
 
-def _touch(core: Core, spoken: Spoken) -> bool:
-    return core.start < spoken.end + NEAR and spoken.start < core.end + NEAR
+def _touch(seen: Seen, spoken: Spoken) -> bool:
+    return seen.start < spoken.end + NEAR and spoken.start < seen.end + NEAR

@@ -1,30 +1,28 @@
 """From a query to moments: what is seen and what is said, merged, refined to the second, and judged."""
 
 import time
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from mmpt.models.scorer import Scorer
-from mmpt.search.calibration import CHANCE, DEFAULT_THRESHOLD, Background, location
-from mmpt.search.fusion import Candidate, fuse
+from mmpt.search.calibration import DEFAULT_THRESHOLD, Background, location
+from mmpt.search.looking import SPARE, WINDOWS, Look, Tokens
 from mmpt.search.matrix import Snapshot, WindowMatrix
-from mmpt.search.moments import Core, free_span, merge_windows, refine
+from mmpt.search.matrix_scores import Hits
 from mmpt.search.records import Moment, VideoRecord
-from mmpt.search.said import find_said, said_score
+from mmpt.search.said import find_said
 from mmpt.search.sources import absolute, is_below
 from mmpt.search.store import Store
 
 Mode = Literal["seen", "said", "both"]
 MOST = 1000  # moments of a search
-HALF = 0.5  # of a query's words: with fewer, a place is not both seen and said
-SPAN = 0.001  # seconds; a moment is not shorter
 
 Day = float | date
-Span = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -70,6 +68,7 @@ class Query:
         limit: how many moments at most.
         where: which videos are searched.
         threshold: the score that a moment needs; None gives the best ones, whatever they are worth.
+        approximate: look only where the library's approximate index (`mmpt index optimize`) promises most.
     """
 
     text: str | None = None
@@ -78,6 +77,7 @@ class Query:
     limit: int = 10
     where: Filter = Filter()
     threshold: float | None = DEFAULT_THRESHOLD
+    approximate: bool = False
 
     @property
     def encodes(self) -> bool:
@@ -157,14 +157,15 @@ def search(
     for query in queries:
         query.check(store.about["dim"])
     vectors = _encode(scorer, queries)
-    records, windows = store.videos(), matrix.snapshot()
-    tokens = _Tokens(store)
+    records, windows, tokens = store.videos(), matrix.snapshot(), Tokens(store)
+    scopes = {where: _scope(records, where) for where in {query.where for query in queries}}
+    hits = _search_together(windows, queries, vectors, scopes)
     found = [
-        _search_one(store, windows, records, tokens, query, vector)
-        for query, vector in zip(queries, vectors, strict=True)
+        _find(store, windows, tokens, scopes[query.where], query, vectors[number], hits.get(number))
+        for number, query in enumerate(queries)
     ]
     taken = time.perf_counter() - began
-    return [Results(**{**result.__dict__, "seconds_taken": taken}) for result in found]
+    return [replace(result, seconds_taken=taken) for result in found]
 
 
 def unix_time(day: Day) -> float:
@@ -176,22 +177,25 @@ def unix_time(day: Day) -> float:
     return float(day)
 
 
-class _Tokens:
-    """The vectors of videos' seconds, each video's read once."""
+@dataclass(frozen=True)
+class _Scope:
+    """What a filter lets through.
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._read: dict[str, np.ndarray | None] = {}
+    Attributes:
+        records: the videos.
+        ids: theirs; None where these are all.
+        windows: how many they have.
+    """
 
-    def curve(self, video: str, vector: np.ndarray) -> np.ndarray | None:
-        """Score a video's seconds; None for a video that was taken out meanwhile."""
-        if video not in self._read:
-            try:
-                self._read[video] = self._store.tokens(video).astype(np.float32)
-            except ValueError:
-                self._read[video] = None
-        tokens = self._read[video]
-        return None if tokens is None else tokens @ vector
+    records: dict[str, VideoRecord]
+    ids: set[str] | None
+    windows: int
+
+
+def _scope(records: dict[str, VideoRecord], where: Filter) -> _Scope:
+    accepted = {video: record for video, record in records.items() if where.accepts(record)}
+    ids = None if len(accepted) == len(records) else set(accepted)
+    return _Scope(accepted, ids, sum(record.windows for record in accepted.values()))
 
 
 def _encode(scorer: Scorer | Callable[[], Scorer], queries: Sequence[Query]) -> list[np.ndarray | None]:
@@ -210,32 +214,47 @@ def _encode(scorer: Scorer | Callable[[], Scorer], queries: Sequence[Query]) -> 
     return vectors
 
 
-def _search_one(
+def _search_together(
+    windows: Snapshot, queries: Sequence[Query], vectors: Sequence[np.ndarray | None], scopes: Mapping[Filter, _Scope]
+) -> dict[int, Hits]:
+    """Search for all queries that look at the same videos in one go; gives the best windows by number of the query."""
+    if not len(windows):
+        return {}
+    groups: dict[tuple[Filter, bool], list[int]] = defaultdict(list)
+    for number, query in enumerate(queries):
+        if vectors[number] is not None:
+            groups[query.where, query.approximate].append(number)
+    found: dict[int, Hits] = {}
+    for (where, approximate), numbers in groups.items():
+        several = np.stack([vector for number in numbers if (vector := vectors[number]) is not None])
+        count = WINDOWS * (SPARE + max(queries[number].limit for number in numbers))
+        hits = windows.search(several, count, scopes[where].ids, approximate=approximate)
+        found |= {number: Hits(hits.rows[[row]], hits.scores[[row]]) for row, number in enumerate(numbers)}
+    return found
+
+
+def _find(
     store: Store,
     windows: Snapshot,
-    records: dict[str, VideoRecord],
-    tokens: _Tokens,
+    tokens: Tokens,
+    scope: _Scope,
     query: Query,
     vector: np.ndarray | None,
+    first: Hits | None,
 ) -> Results:
-    accepted = {video: record for video, record in records.items() if query.where.accepts(record)}
-    ids = None if len(accepted) == len(records) else set(accepted)
-    searched = sum(record.windows for record in accepted.values())
-    look = _Look(accepted, tokens, vector, _background(windows, vector, searched))
-    said = [] if query.text is None or query.mode == "seen" else find_said(store, query.text, ids)
-    said = [spoken for spoken in said if spoken.video in accepted]
-    firm_said = sum(spoken.coverage >= HALF for spoken in said)
-    wanted = 2 * query.limit + 10  # places, some of which others swallow
-    while True:
-        seen, complete = ([], True) if vector is None else _find_seen(windows, look, ids, wanted)
-        firm_seen = sum(look.passes(core.score, CHANCE) for _, core in seen)
-        candidates = fuse(seen, said, firm_seen=firm_seen, firm_said=firm_said)
-        moments, below = look.choose(candidates, query.limit, query.threshold)
-        if complete or len(moments) == query.limit or not (seen and look.passes(seen[-1][1].score, query.threshold)):
-            break
-        wanted *= 4
-    judged = vector is None or look.ground.judges
-    return Results(query, moments, query.threshold, searched, 0.0, below, judged=judged)
+    def hits(count: int) -> Hits:
+        assert vector is not None
+        if first is not None and first.rows.shape[1] >= count:
+            return Hits(first.rows[:, :count], first.scores[:, :count])
+        return windows.search(vector[None], count, scope.ids, approximate=query.approximate)
+
+    ground = _background(windows, vector, scope.windows)
+    said = [] if query.text is None or query.mode == "seen" else find_said(store, query.text, scope.ids)
+    said = [spoken for spoken in said if spoken.video in scope.records]
+    look = Look(scope.records, windows, tokens, vector, ground, said, hits)
+    moments, below = look.find(query.limit, query.threshold)
+    judged = vector is None or ground.judges
+    return Results(query, moments, query.threshold, scope.windows, 0.0, below, judged=judged)
 
 
 def _background(windows: Snapshot, vector: np.ndarray | None, searched: int) -> Background:
@@ -244,118 +263,3 @@ def _background(windows: Snapshot, vector: np.ndarray | None, searched: int) -> 
     sample = windows.sample(vector[None])[0]
     deviation = float(np.linalg.norm(vector)) * windows.spread
     return Background(location(sample), deviation, len(sample), searched)
-
-
-def _find_seen(
-    windows: Snapshot, look: "_Look", ids: Collection[str] | None, wanted: int
-) -> tuple[list[tuple[str, Core]], bool]:
-    """Find the places that are seen, best first, and say whether these are all."""
-    assert look.vector is not None
-    count, total = 16 * wanted, len(windows)
-    while total:
-        hits = windows.search(look.vector[None], min(count, total), None if ids is None else set(ids))
-        rows, names = hits.rows[0], windows.ids
-        places = windows.video[rows], windows.start[rows], windows.end[rows]
-        cores = merge_windows(*places, hits.scores[0], base=look.ground.location, limit=wanted)
-        if len(cores) == wanted or len(rows) < count:
-            seen = [(names[core.video], core) for core in cores if names[core.video] in look.records]
-            return seen, len(cores) < wanted
-        count *= 8
-    return [], True
-
-
-@dataclass(frozen=True)
-class _Look:
-    """One query at work.
-
-    Attributes:
-        records: the videos that are searched.
-        tokens: their seconds.
-        vector: float32 (D,), the query; None where only words are looked for.
-        ground: what it scores by chance.
-    """
-
-    records: dict[str, VideoRecord]
-    tokens: _Tokens
-    vector: np.ndarray | None
-    ground: Background
-
-    def choose(
-        self, candidates: Sequence[Candidate], limit: int, threshold: float | None
-    ) -> tuple[list[Moment], Moment | None]:
-        """Make moments of candidates.
-
-        Args:
-            candidates: best first.
-            limit: how many moments at most.
-            threshold: the score that they need.
-
-        Returns:
-            Moments that share no second, best first; and where there are none, the best of the others.
-        """
-        taken: dict[str, list[Span]] = {}
-        moments: list[Moment] = []
-        scored = [(self._score(candidate), candidate) for candidate in candidates]
-        for score, candidate in scored:
-            if len(moments) == limit:
-                break
-            if threshold is not None and score < threshold and (candidate.core is None or self.ground.judges):
-                continue
-            moment = self._moment(candidate, score, taken.setdefault(candidate.video, []))
-            if moment is not None:
-                moments.append(moment)
-                taken[candidate.video].append((moment.start, moment.end))
-        if moments or not scored:
-            return moments, None
-        score, candidate = max(scored, key=lambda row: row[0])
-        return [], self._moment(candidate, score, [])
-
-    def passes(self, seen: float, threshold: float | None) -> bool:
-        """Whether a dot product reaches the threshold, or nothing can be said of it."""
-        return threshold is None or not self.ground.judges or self.ground.calibrate(seen) >= threshold
-
-    def _score(self, candidate: Candidate) -> float:
-        scores = []
-        if candidate.core is not None:
-            scores.append(self.ground.calibrate(candidate.core.score))
-        if candidate.spoken is not None:
-            scores.append(said_score(candidate.spoken.coverage))
-        return max(scores)
-
-    def _moment(self, candidate: Candidate, score: float, taken: list[Span]) -> Moment | None:
-        """Refine a candidate; None when other moments have its place, or the video was taken out meanwhile."""
-        core, spoken, record = candidate.core, candidate.spoken, self.records[candidate.video]
-        span: Span | None = None
-        best = 0.0
-        if core is not None:
-            assert self.vector is not None
-            curve = self.tokens.curve(candidate.video, self.vector)
-            found = None if curve is None else refine(core, curve, base=self.ground.location, taken=taken)
-            if found is None:
-                return None
-            span, best = (float(found[0]), float(found[1])), float(found[2])
-        if spoken is not None:
-            span, best = _with_words(span, best, spoken.start, max(spoken.end, spoken.start + SPAN), taken)
-        if span is None:
-            return None
-        return Moment(
-            video=record,
-            start=span[0],
-            end=span[1],
-            best=best if core is not None else min(max(best, span[0]), span[1]),
-            score=score,
-            seen=None if core is None else core.score,
-            said=None if spoken is None else " ".join(caption.text for caption in spoken.captions),
-            why="both" if core is not None and spoken is not None else "seen" if core is not None else "said",
-        )
-
-
-def _with_words(
-    span: Span | None, best: float, start: float, end: float, taken: list[Span]
-) -> tuple[Span | None, float]:
-    """Widen what is seen by what is said there, or take that alone, as far as nobody has it."""
-    if span is None:
-        return free_span(start, end, taken), start
-    low = max([min(span[0], start), *(last for _, last in taken if last <= span[0])])
-    high = min([max(span[1], end), *(first for first, _ in taken if first >= span[1])])
-    return (low, high), best

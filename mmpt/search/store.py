@@ -246,6 +246,21 @@ class Store:
             raise ValueError(f"the video {video_id} has lost its vectors; run: mmpt library check --repair")
         return to_vectors(found[0]["tokens"], self.dim)
 
+    def tokens_of(self, ids: Collection[str]) -> Iterator[tuple[str, np.ndarray]]:
+        """Read the vectors of several videos' seconds, at a fraction of the time that `tokens` takes for each.
+
+        Args:
+            ids: the videos.
+
+        Yields:
+            id and float16 (S, D), a bounded part at a time. A video that another process takes out, or puts in anew,
+            meanwhile is left out.
+        """
+        for part in self._by_size([row for video_id, row in self._rows().items() if video_id in ids]):
+            named = {row["revision"]: row["id"] for row in part}
+            for row in self._database.read("vectors", "revision", list(named), ["revision", "tokens"]):
+                yield named[row["revision"]], to_vectors(row["tokens"], self.dim)
+
     def captions(self, video_id: str) -> list[Caption]:
         """Read what is said in a video.
 

@@ -25,11 +25,15 @@ def content_words(text: str) -> list[str]:
         text: anything.
 
     Returns:
-        Their stems, each once, in order, at most MOST_WORDS; of a text that has only words such as "the", those.
+        Without capitals and accents, of those with one stem the first, in order, at most MOST_WORDS; of a text that has
+        only words such as "the", those.
     """
     words = [fold(word) for word in WORD.findall(unicodedata.normalize("NFKC", text))]
     telling = [word for word in words if word not in EMPTY_WORDS] or words
-    return list(dict.fromkeys(stem(word) for word in telling))[:MOST_WORDS]
+    first: dict[str, str] = {}
+    for word in telling:
+        first.setdefault(stem(word), word)
+    return list(first.values())[:MOST_WORDS]
 
 
 def coverage(asked: list[str], said: str) -> float:
@@ -45,7 +49,7 @@ def coverage(asked: list[str], said: str) -> float:
     if not asked:
         return 0.0
     heard = {stem(fold(word)) for word in WORD.findall(unicodedata.normalize("NFKC", said))}
-    return sum(word in heard for word in asked) / len(asked)
+    return sum(stem(word) in heard for word in asked) / len(asked)
 
 
 def fold(word: str) -> str:

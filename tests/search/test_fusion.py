@@ -1,11 +1,12 @@
 """Two rankings become one, and words find the pictures that they are said over."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mmpt.search.calibration import DEFAULT_THRESHOLD
-from mmpt.search.fusion import Candidate, Spoken
+from mmpt.search.fusion import Candidate, Seen, Spoken
 from mmpt.search.fusion import fuse as fuse_some
 from mmpt.search.moments import Core
 from mmpt.search.records import Caption
@@ -15,8 +16,8 @@ from mmpt.search.words import MOST_WORDS, content_words, coverage
 from tests.search.entries import about_store, random_entry
 
 
-def core(start: int, end: int, score: float = 1.0) -> Core:
-    return Core(0, start, end, score, start, end)
+def place(video: str, start: int, end: int, score: float = 1.0) -> Seen:
+    return Seen(video, Core(0, start, end, score, start, end), np.zeros(end), start, end, score)
 
 
 def spoken(video: str, start: float, end: float) -> Spoken:
@@ -30,17 +31,17 @@ def fuse(seen, said) -> list[Candidate]:
 
 
 def test_what_is_chance_joins_nothing() -> None:
-    seen, said = [("a", core(0, 4))], [spoken("a", 0, 4)]
+    seen, said = [place("a", 0, 4)], [spoken("a", 0, 4)]
     assert len(fuse(seen, said)) == 1
     assert len(fuse_some(seen, said, firm_seen=0, firm_said=1)) == 2
     assert len(fuse_some(seen, said, firm_seen=1, firm_said=0)) == 2
 
 
 def test_what_is_seen_and_said_comes_first():
-    seen = [("a", core(0, 4)), ("b", core(0, 4)), ("c", core(10, 14))]
+    seen = [place("a", 0, 4), place("b", 0, 4), place("c", 10, 14)]
     said = [spoken("d", 0, 2), spoken("c", 13, 15)]
     found = fuse(seen, said)
-    assert [(c.video, c.core is not None, c.spoken is not None) for c in found] == [
+    assert [(c.video, c.seen is not None, c.spoken is not None) for c in found] == [
         ("c", True, True),
         ("a", True, False),
         ("d", False, True),
@@ -50,9 +51,9 @@ def test_what_is_seen_and_said_comes_first():
 
 @pytest.mark.parametrize(("start", "together"), [(5.9, True), (6.1, False), (0.0, True)])
 def test_words_belong_to_what_they_nearly_touch(start, together):
-    found = fuse([("a", core(0, 4))], [spoken("a", start, start + 1)])
+    found = fuse([place("a", 0, 4)], [spoken("a", start, start + 1)])
     assert len(found) == (1 if together else 2)
-    assert fuse([("a", core(0, 4))], [spoken("b", start, start + 1)])[0].spoken is None
+    assert fuse([place("a", 0, 4)], [spoken("b", start, start + 1)])[0].spoken is None
 
 
 def test_nothing_gives_nothing():
@@ -64,20 +65,26 @@ PLACES = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 50), st.integ
 
 @given(PLACES, PLACES)
 def test_every_place_is_in_one_candidate(seen_at, said_at):
-    seen = [(video, core(start, start + length, -rank)) for rank, (video, start, length) in enumerate(seen_at)]
+    seen = [place(video, start, start + length, -rank) for rank, (video, start, length) in enumerate(seen_at)]
     said = [spoken(video, start + rank / 100, start + length) for rank, (video, start, length) in enumerate(said_at)]
     found = fuse(seen, said)
-    assert sorted(id(c.core) for c in found if c.core) == sorted(id(place) for _, place in seen)
+    assert sorted(id(c.seen) for c in found if c.seen) == sorted(map(id, seen))
     assert sorted(id(c.spoken) for c in found if c.spoken) == sorted(map(id, said))
     for one in found:
         assert one.spoken is None or one.spoken.video == one.video
-    only_seen = [c for c in found if c.spoken is None]
-    assert [c.core.score for c in only_seen] == sorted((c.core.score for c in only_seen), reverse=True)
-    assert found == fuse(seen, said)
+    only_seen = [c.seen.dot for c in found if c.seen and c.spoken is None]
+    assert only_seen == sorted(only_seen, reverse=True)
+    again = fuse(seen, said)
+    assert [(c.seen, c.spoken) for c in found] == [(c.seen, c.spoken) for c in again]
 
 
-def test_candidates_are_values():
-    assert Candidate("a") == Candidate("a")
+def test_every_word_of_a_caption_finds_it(tmp_path) -> None:
+    line = Caption(
+        0, 9, "Boil the water, stir the berries; bakers were running and tasted glasses happily in the kitchen."
+    )
+    store = make_store(tmp_path, [line])
+    for word in content_words(line.text):
+        assert [place.coverage for place in find_said(store, word, None)] == [1.0], word
 
 
 @pytest.mark.parametrize(
@@ -103,7 +110,7 @@ def test_which_part_of_the_words_is_said(asked, said, part):
 
 def test_words_are_bounded_and_each_counts_once():
     assert len(content_words(" ".join(f"word{number}" for number in range(10_000)))) == MOST_WORDS
-    assert content_words("Flip flips FLIPPING") == ["flip"]
+    assert content_words("Flips flip the Pan FLIPPING") == ["flips", "pan"]
     assert content_words("<b>&'\"--> ;DROP") == ["b", "drop"]
 
 
