@@ -8,7 +8,6 @@ when they are old. Every write is one commit of LanceDB, which no other process 
 
 import json
 import os
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -29,19 +28,18 @@ from mmpt.search.store_tables import (
     caption_rows,
     new_revision,
     record_rows,
-    revision_age,
     to_caption,
     to_record,
     to_vectors,
     to_windows,
     vector_rows,
 )
+from mmpt.search.store_upkeep import Upkeep
 
 PORTION = 64 << 20  # bytes of vectors that are read at a time
-ORPHAN_AGE = 3600.0  # seconds after which what no video names is taken for a killed process's
 
 
-class Store:
+class Store(Upkeep):
     """A library's tables. Made by `create` and `open`; safe to share between threads, one for each process.
 
     Args:
@@ -51,9 +49,9 @@ class Store:
     """
 
     def __init__(self, address: str, database: Database, about: dict[str, Any]) -> None:
+        super().__init__(database)
         self.address = address
         self.about = about
-        self._database = database
 
     @classmethod
     def create(cls, address: str | os.PathLike[str], about: dict[str, Any]) -> "Store":
@@ -322,57 +320,6 @@ class Store:
         """Forget that folders or files were indexed."""
         self._database.drop("sources", "path", sorted(paths))
 
-    def orphans(self, older_than: float = ORPHAN_AGE) -> list[str]:
-        """Find what a killed process left.
-
-        Args:
-            older_than: seconds; younger ones may be another process's, at work right now.
-
-        Returns:
-            Revisions of vectors and captions that no video names.
-        """
-        stored = self._revisions("vectors") | self._revisions("captions")
-        left = stored - self._revisions("videos")
-        return sorted(revision for revision in left if revision_age(revision) > older_than)
-
-    def lost(self) -> list[str]:
-        """Find videos whose vectors are not there, as only a fault of the disk or a foreign hand can bring about."""
-        stored = self._revisions("vectors")
-        return [video_id for video_id, row in self._rows().items() if row["revision"] not in stored]
-
-    def doubles(self) -> list[str]:
-        """Find videos that stand there twice, as when two processes put one in at the same moment; one is read."""
-        counts = Counter(row["id"] for row in self._database.rows("videos", ["id"]))
-        return sorted(video_id for video_id, count in counts.items() if count > 1)
-
-    def tidy(self, *, older_than: float = ORPHAN_AGE, force: bool = False) -> int:
-        """Take away what killed processes left, and bring tables of many small pieces into a few.
-
-        Args:
-            older_than: as for `orphans`.
-            force: also where a table has few pieces.
-
-        Returns:
-            How many revisions were taken away.
-        """
-        rows = sorted(self._database.rows("videos", ["id", "revision"]), key=lambda row: row["revision"])
-        last = {row["id"]: row["revision"] for row in rows}
-        doubles = [row["revision"] for row in rows if row["revision"] != last[row["id"]]]
-        self._database.drop("videos", "revision", doubles)
-        left = [*doubles, *self.orphans(older_than)]
-        self._drop(left)
-        for name in TABLES:
-            self._database.compact(name, force=force)
-        return len(left)
-
-    def _rows(self) -> dict[str, Row]:
-        """The rows of `videos` by id, in the order in which they came; of two with one id, the later."""
-        rows = sorted(self._database.rows("videos"), key=lambda row: row["revision"])
-        return {row["id"]: row for row in rows}
-
-    def _revisions(self, name: str) -> set[str]:
-        return {row["revision"] for row in self._database.rows(name, ["revision"])}
-
     def _of(self, name: str, video_id: str, columns: list[str]) -> list[Row]:
         """A video's rows in a table, all of one revision that is not replaced meanwhile."""
         revision = self._revision(video_id)
@@ -396,10 +343,6 @@ class Store:
             revisions, columns = [row["revision"] for row in part], ["revision", "windows", "vectors"]
             found = {row["revision"]: row for row in self._database.read("vectors", "revision", revisions, columns)}
             yield from ((row, found.get(row["revision"])) for row in part)
-
-    def _drop(self, revisions: Sequence[str]) -> None:
-        for name in ("captions", "vectors"):
-            self._database.drop(name, "revision", revisions)
 
     def _by_size(self, rows: list[Row]) -> Iterator[list[Row]]:
         part: list[Row] = []

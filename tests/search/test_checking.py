@@ -9,8 +9,9 @@ import pytest
 
 from mmpt.search.checking import check, export, stats
 from mmpt.search.library import VideoLibrary
-from mmpt.search.store import ORPHAN_AGE, Store
+from mmpt.search.store import Store
 from mmpt.search.store_tables import Entry, caption_rows, record_rows, vector_rows
+from mmpt.search.store_upkeep import ORPHAN_AGE
 from tests.search.entries import about_store, random_entry
 from tests.search.tools import ids
 
