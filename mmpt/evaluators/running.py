@@ -92,7 +92,7 @@ def prepare(run: RunConfig, *, checkpoint: Path | None = None, device: str | tor
     model = build_on_meta(build_config(run))
     _check_features(run, dataset, model)
     _check_words(run, dataset, model)
-    load_original(model, weights)
+    load_original(model, weights, without_heads=True)  # zero-shot, a task meets the checkpoint of the pre-training
     model.eval().to(check_device(device))  # pyright: ignore[reportArgumentType] - transformers' stubs
     predictor.prepare(model, dataset)
     return Evaluation(run, dataset, model, weights, predictor)

@@ -25,14 +25,18 @@ from mmpt.utils.registry import lookup
 CONFIG_NAME, WEIGHTS = "config.json", "model.safetensors"
 SHOWN = 8  # names listed of each kind of problem
 _HARMLESS = ("position_ids", "seg_embeddings.weight")  # computed; never used
+HEADS = (".cls.", ".classifier.")
 
 
-def load_original(model: MMPTPreTrainedModel, path: str | os.PathLike[str]) -> dict[str, Any]:
+def load_original(
+    model: MMPTPreTrainedModel, path: str | os.PathLike[str], *, without_heads: bool = False
+) -> dict[str, Any]:
     """Fill a model from a checkpoint of the original.
 
     Args:
         model: the model, changed in place: fp32 parameters on the CPU, whatever the file holds.
         path: ``checkpoint_best.pt`` or the like.
+        without_heads: leave out the head of pre-training, or of another task, where the model has no such head.
 
     Returns:
         What else the file says, in plain values (`num_updates`, `epoch`, settings).
@@ -42,8 +46,24 @@ def load_original(model: MMPTPreTrainedModel, path: str | os.PathLike[str]) -> d
         ValueError: the file is no checkpoint, is refused, or its tensors do not fit the model.
     """
     checkpoint = read_original(path)
-    load_state(model, checkpoint.state, source=str(path))
+    state = checkpoint.state
+    if without_heads:
+        own = model.state_dict()
+        state = {name: tensor for name, tensor in state.items() if name in own or not of_head(name)}
+    load_state(model, state, source=str(path))
     return checkpoint.info
+
+
+def of_head(name: str) -> bool:
+    """Whether a tensor belongs to what a task has of its own: a checkpoint of another task lacks it, or has another.
+
+    Args:
+        name: of the tensor.
+
+    Returns:
+        Whether it does.
+    """
+    return any(part in name for part in HEADS)
 
 
 def load_state(

@@ -7,11 +7,9 @@ import torch
 from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.models.bert import load_bert_weights
 from mmpt.models.build import build_model, init_from_bert
-from mmpt.models.checkpoints import load_state
+from mmpt.models.checkpoints import load_state, of_head
 from mmpt.models.configuration import MMPTConfig
 from mmpt.models.original import read_state
-
-HEADS = (".cls.", ".classifier.")  # what a task has of its own: a checkpoint of another task lacks it, or has another
 
 
 def fresh_model(config: MMPTConfig, *, seed: int) -> MMPTPreTrainedModel:
@@ -67,8 +65,8 @@ def start_from_checkpoint(model: MMPTPreTrainedModel, path: Path) -> str:
         ValueError: the file is no checkpoint, or its encoders are not the model's.
     """
     own, stored = model.state_dict(), read_state(path)
-    unused = [name for name in stored if _of_head(name) and _differ(own, stored, name)]
-    fresh = [name for name in own if _of_head(name) and _differ(own, stored, name)]
+    unused = [name for name in stored if of_head(name) and _differ(own, stored, name)]
+    fresh = [name for name in own if of_head(name) and _differ(own, stored, name)]
     ties = getattr(model, "_tied_weights_keys", None) or {}  # a head's words are those of the embeddings
     state = {name: value for name, value in stored.items() if name not in unused}
     for name in fresh:
@@ -79,10 +77,6 @@ def start_from_checkpoint(model: MMPTPreTrainedModel, path: Path) -> str:
     parts += [f"{len(unused)} tensors of another task's head are left out"] if unused else []
     parts += [f"{len(fresh)} tensors of this task's head are fresh"] if fresh else []
     return "; ".join(parts)
-
-
-def _of_head(name: str) -> bool:
-    return any(part in name for part in HEADS)
 
 
 def _differ(own: dict[str, torch.Tensor], stored: dict[str, torch.Tensor], name: str) -> bool:
