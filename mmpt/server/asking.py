@@ -1,5 +1,6 @@
 """What a client asks for -> the library's own terms."""
 
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ from mmpt.search.query import Filter, Query, Results
 from mmpt.server.errors import ProblemError
 from mmpt.server.hall import Hall
 from mmpt.server.schemas import CurveAsked, SearchAsked, Which
+
+EARLIEST, LATEST = date(1970, 1, 2), date(9998, 12, 31)  # days that files have, and that a clock can count to
 
 
 def search(place: Hall, asked: SearchAsked) -> Results:
@@ -65,8 +68,12 @@ def where(asked: Which) -> Filter:
     """Make a filter."""
     return Filter(
         folder=asked.folder or None,
-        after=asked.after,
-        before=asked.before,
+        after=_day(asked.after),
+        before=_day(asked.before),
         min_seconds=asked.min_seconds,
         max_seconds=asked.max_seconds,
     )
+
+
+def _day(day: date | None) -> date | None:
+    return None if day is None else min(max(day, EARLIEST), LATEST)

@@ -31,6 +31,7 @@ def serve(app: Any, listener: socket.socket, *, verbose: bool) -> None:
     uvicorn = require("uvicorn", extra="serve")
     config = uvicorn.Config(
         app,
+        log_config=None,  # as the program's other messages, on stderr
         log_level="info" if verbose else "warning",
         access_log=verbose,
         server_header=False,

@@ -1,18 +1,29 @@
 """What the API takes and gives."""
 
+import re
 from datetime import date
 from enum import IntEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 MAX_QUERY = 500  # letters; a caption has about ten words, and the model reads the first 61 word pieces
 MAX_MOMENTS = 100
+DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 Mode = Literal["seen", "said", "both"]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=MAX_QUERY, pattern=r"\S")]
 VideoId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 UploadId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Seconds = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+
+
+def _written_day(value: object) -> object:
+    if isinstance(value, str) and not DAY.fullmatch(value):  # else 0 would be a day in 1970
+        raise ValueError(f"a day is written as 2026-12-31, not {value[:20]!r}")
+    return value
+
+
+Day = Annotated[date, BeforeValidator(_written_day)]
 
 
 class Width(IntEnum):
@@ -29,8 +40,8 @@ class Which(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     folder: str | None = Field(None, max_length=4096, description="Only videos in this folder, or below it.")
-    after: date | None = Field(None, description="Only files last changed on this day or later.")
-    before: date | None = Field(None, description="Only files last changed before this day.")
+    after: Day | None = Field(None, description="Only files last changed on this day or later.")
+    before: Day | None = Field(None, description="Only files last changed before this day.")
     min_seconds: Seconds | None = Field(None, description="Only videos of at least this length.")
     max_seconds: Seconds | None = Field(None, description="Only videos of at most this length.")
 

@@ -80,6 +80,8 @@ def test_filters_hold(client: TestClient, videos: Path):
         ({"max_seconds": 11}, {NAMED, "soup.mp4"}),
         ({"min_seconds": 11.5}, {"pancake.mp4"}),
         ({"before": "2001-01-01"}, set()),
+        ({"before": "0001-01-01"}, set()),
+        ({"after": "0001-01-01", "before": "9999-12-31"}, {NAMED, "soup.mp4", "pancake.mp4"}),
         ({"after": "2001-01-01"}, {NAMED, "soup.mp4", "pancake.mp4"}),
     ):
         asked = {"q": "water", "mode": "seen", "threshold": "none", **where}
@@ -204,6 +206,7 @@ def test_no_path_leads_out(client: TestClient, path: str):
         {"q": "dog", "threshold": "nan"},
         {"q": "dog", "min_seconds": "inf"},
         {"q": "dog", "after": "yesterday"},
+        {"q": "dog", "after": "0"},
         {"q": "dog", "treshold": "none"},  # a slip of the pen is told, not passed over
         {"like": "../../etc/passwd"},
     ],
