@@ -24,7 +24,7 @@ The score says how far a moment stands out: 1 is as good as chance alone would
 bring from this library, and a moment is a match from 1.4 on (--threshold).
 That nothing matches is an answer, with exit code 0.
 """
-MOST_SAID = 60  # letters of what is said, in a table
+MOST_LETTERS = 60  # of what is said and the like, in a table
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mode", choices=("seen", "said", "both"), help="look in pictures, captions or both (both)")
     parser.add_argument("--limit", type=int, default=10, metavar="N", help="moments at most (%(default)s)")
     parser.add_argument("--threshold", metavar="X", help="score that a moment needs, or none (1.4)")
+    parser.add_argument("--approximate", action="store_true", help="use the index that mmpt index optimize made")
     which = parser.add_argument_group("which videos")
     which.add_argument("--folder", metavar="FOLDER", help="only those below it")
     which.add_argument("--after", metavar="DATE", help="only files changed on this day or later, as 2026-05-31")
@@ -117,10 +118,14 @@ def _check(args: argparse.Namespace) -> None:
 def _default_query(args: argparse.Namespace) -> "Query":
     from mmpt.search.query import Query
 
-    query = Query(text=" ".join(args.words) or None, mode=args.mode or "both", limit=args.limit, where=_filter(args))
-    if args.threshold is not None:
-        query = replace(query, threshold=_threshold(args.threshold))
-    return query
+    query = Query(
+        text=" ".join(args.words) or None,
+        mode=args.mode or "both",
+        limit=args.limit,
+        where=_filter(args),
+        approximate=args.approximate,
+    )
+    return query if args.threshold is None else replace(query, threshold=_threshold(args.threshold))
 
 
 def _threshold(text: str) -> float | None:
@@ -169,10 +174,9 @@ def _note(results: list["Results"]) -> None:
     """Say what the reader has to know about the scores."""
     from mmpt.cli.console import err
 
-    if not all(result.judged for result in results):
-        searched = results[0].searched
+    if any(result.searched and not result.judged for result in results):
         err.print(
-            f"mmpt: note: {searched} windows are too few to tell what stands out; what is seen is ranked, and shown "
+            "mmpt: note: the library holds too few windows to tell what stands out; what is seen is ranked, and shown "
             "whatever it is worth",
             soft_wrap=True,
         )
@@ -187,26 +191,25 @@ def _show(args: argparse.Namespace, results: list["Results"]) -> None:
         write_csv(results, sys.stdout)
     else:
         for number, result in enumerate(results):
-            _print(result, _title(args, result) if len(results) > 1 or not result.moments else None, first=not number)
+            title = _plain(result.query.text if result.query.text is not None else args.like)
+            _print(result, title, headed=len(results) > 1, first=number == 0)
 
 
-def _title(args: argparse.Namespace, result: "Results") -> str:
-    return result.query.text if result.query.text is not None else args.like
-
-
-def _print(result: "Results", title: str | None, *, first: bool) -> None:
+def _print(result: "Results", title: str, *, headed: bool, first: bool) -> None:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    from mmpt.cli.console import legible, out
+    from mmpt.cli.console import out
     from mmpt.cli.timecode import timecode
 
-    if title is not None and result.moments:
-        out.print(Text(("" if first else "\n") + legible(title)))
+    if headed and not first:
+        out.print()
     if not result.moments:
-        _print_none(result, legible(title))
+        _print_none(result, title)
         return
+    if headed:
+        out.print(Text(title), soft_wrap=True)
     said = any(moment.said for moment in result.moments)
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("moment", justify="right", no_wrap=True)
@@ -217,15 +220,15 @@ def _print(result: "Results", title: str | None, *, first: bool) -> None:
         table.add_column("said", overflow="fold")
     for moment in result.moments:
         span = f"{timecode(moment.start)}\N{EN DASH}{timecode(moment.end)}"
-        cells = [span, f"{moment.score:.1f}", moment.why, legible(Path(moment.video.path).name)]
-        table.add_row(*map(Text, [*cells, *([_shortened(moment.said or "")] if said else [])]))
+        cells = [span, f"{moment.score:.1f}", moment.why, _plain(Path(moment.video.path).name)]
+        table.add_row(*map(Text, [*cells, *([_plain(moment.said or "")] if said else [])]))
     out.print(table)
 
 
 def _print_none(result: "Results", title: str) -> None:
     from rich.text import Text
 
-    from mmpt.cli.console import legible, out
+    from mmpt.cli.console import out
     from mmpt.cli.timecode import timecode
 
     if not result.searched:
@@ -234,19 +237,19 @@ def _print_none(result: "Results", title: str) -> None:
     out.print(Text(f"no match for {title!r} in {result.searched:,} windows"), soft_wrap=True)
     if result.below is not None:
         best = result.below
-        where = f"{timecode(best.start)}\N{EN DASH}{timecode(best.end)} of {legible(Path(best.video.path).name)}"
+        where = f"{timecode(best.start)}\N{EN DASH}{timecode(best.end)} of {_plain(Path(best.video.path).name)}"
         out.print(
             Text(f"the nearest is {where}, score {best.score:.1f}; --threshold none shows what there is"),
             soft_wrap=True,
         )
 
 
-def _shortened(said: str) -> str:
-    """What is said, on one line, as far as a table has room for it."""
+def _plain(text: str) -> str:
+    """Captions, names of files and the like on one line, as far as there is room, without what a terminal obeys."""
     from mmpt.cli.console import legible
 
-    line = " ".join(legible(said).split())
-    return line if len(line) <= MOST_SAID else line[: MOST_SAID - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in legible(text)).split())
+    return line if len(line) <= MOST_LETTERS else line[: MOST_LETTERS - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def _write(args: argparse.Namespace, results: list["Results"]) -> int:
