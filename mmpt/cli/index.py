@@ -178,12 +178,12 @@ def _print_outcome(outcome: "Outcome") -> None:
     from mmpt.cli.console import out
 
     if outcome.settings:
-        table = Table("cells looked into", box=box.SIMPLE_HEAD)
+        table = Table("windows compared", box=box.SIMPLE_HEAD)
         for name in ("finds of the ten best", "ms a search", "chosen"):
             table.add_column(name, justify="right")
         for setting in outcome.settings:
             mark = "*" if setting == outcome.chosen else ""
-            name = f"{setting.probes:,} of {outcome.cells:,}"
+            name = f"{setting.candidates:,} of {outcome.windows:,}"
             table.add_row(name, f"{setting.recall:.1%}", f"{1000 * setting.seconds:.1f}", mark)
         table.add_row("all (exact search)", "100.0%", f"{1000 * outcome.exact:.1f}", "" if outcome.chosen else "*")
         out.print(table)

@@ -1,8 +1,8 @@
 """An approximate index on request: made, measured against exact search, and kept only where it pays.
 
-Exact search reads all vectors, so that its time grows with the library. The index sorts the windows into cells; a
-search then looks only into those cells whose centres promise most, and scores what lies there exactly. It holds no
-copies of vectors: 4 bytes a number for each centre, and 2 bytes for each window.
+Exact search reads all vectors, so that its time grows with the library. The index holds a code for each window, an
+eighth of its vector in size, and looks at all of them; the best candidates are then scored exactly. So nothing depends
+on how the windows cluster, and how many candidates it takes to find what exact search finds is measured here.
 """
 
 import statistics
@@ -13,9 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from mmpt.search.matrix import Snapshot, WindowMatrix
-from mmpt.search.matrix_cells import TRAINED, Cells, assign, cell_count, save, train
+from mmpt.retrieval.faiss_codes import TRAINED, Codes
+from mmpt.search.matrix import WindowMatrix
+from mmpt.search.matrix_codes import CodedWindows, save
+from mmpt.search.matrix_file import Key
 from mmpt.search.matrix_scores import Hits
+from mmpt.search.matrix_snapshot import Snapshot
 from mmpt.utils.seeding import generator
 
 LEAST = 50_000  # windows below which exact search takes some milliseconds
@@ -24,6 +27,9 @@ BEST = 10  # of which recall is measured
 QUERIES = 200  # that measure it
 TIMED_EXACTLY = 15  # of them, since each takes long
 PAYS = 0.7  # of exact search's time at most
+CANDIDATES = (100, 200, 400, 800, 1600, 3200, 6400)
+TOGETHER = 8192  # windows that are encoded at a time
+STRAY = 4.0
 SEED = 7
 
 Progress = Callable[[str, int, int], None]
@@ -31,15 +37,15 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Setting:
-    """What looking into so many cells gives.
+    """What so many candidates give.
 
     Attributes:
-        probes: how many cells are looked into.
+        candidates: how many windows are scored exactly.
         recall: share of the ten best windows that are found.
         seconds: median time of a search.
     """
 
-    probes: int
+    candidates: int
     recall: float
     seconds: float
 
@@ -50,15 +56,13 @@ class Outcome:
 
     Attributes:
         windows: in the library.
-        cells: they were sorted into; 0 where it was not tried.
         exact: median time of an exact search in seconds; 0 where it was not measured.
-        settings: what was measured, the fewest probes first.
+        settings: what was measured, the fewest candidates first.
         chosen: the setting that searches have from now on; None where no index was kept.
         reason: why none was kept, as a sentence; empty where one was.
     """
 
     windows: int
-    cells: int
     exact: float
     settings: list[Setting]
     chosen: Setting | None
@@ -73,16 +77,17 @@ def optimize(
     least: int = LEAST,
     on_progress: Progress | None = None,
 ) -> Outcome:
-    """Make the approximate index of a library, with the fewest probes that reach a recall; an older one is replaced.
+    """Make the approximate index of a library, with as few candidates as reach a recall, in an older one's place.
 
-    Memory: the windows that find the centres, 32 for each cell in float16, and some megabytes.
+    Memory: the codes, one byte for each four numbers, while it is made and in each process that searches with it.
 
     Args:
         matrix: of the library; the index lies beside its file, and every process's matrix takes it up with its next
             `refresh`.
         recall: share of the ten best windows that a search is to find on average, above 0 and at most 1.
         queries: float32 (Q, D), what to measure with: encoded sentences, best of all. By default windows of the library
-            that are moved away at random, as far as windows lie from their mean.
+            that are moved away at random, four times as far as windows lie from their mean: no nearer than sentences
+            come to what they describe.
         least: a library with fewer windows is left as it is.
         on_progress: told what is done, how much of it, and of how much.
 
@@ -100,15 +105,14 @@ def optimize(
     now = matrix.snapshot()
     if len(now) < least:
         reason = f"the library has {len(now):,} windows, and exact search is quick up to {least:,}; nothing is to gain"
-        return Outcome(len(now), 0, 0.0, [], None, reason)
-    cells = _build(now, tell)
-    sorted_in = Snapshot(now.blocks, now.keys, cells.of(now.blocks[0]))
+        return Outcome(len(now), 0.0, [], None, reason)
+    coded = _encode(now, tell)
     asked = queries if queries is not None else _moved_windows(now)
     exact, best = _search_exactly(now, asked)
     settings: list[Setting] = []
-    for setting in _measure(sorted_in, asked, best, cells):
+    for setting in _measure(now, coded, asked, best):
         settings.append(setting)
-        tell("measuring", len(settings), len(_steps(len(cells.centres))))
+        tell("measuring", len(settings), len(CANDIDATES))
         if setting.recall >= recall:
             break
     enough = [setting for setting in settings if setting.recall >= recall and setting.seconds <= PAYS * exact]
@@ -117,20 +121,28 @@ def optimize(
     if chosen is None:
         reason = f"no setting finds {recall:.0%} of what exact search finds in {PAYS:.0%} of its time or less"
     else:
-        save(matrix.cells_path, matrix.about, replace(cells, probes=chosen.probes))
+        save(matrix.index_path, matrix.about, replace(coded, candidates=chosen.candidates))
         matrix.refresh()
-    return Outcome(len(now), len(cells.centres), exact, settings, chosen, reason)
+    return Outcome(len(now), exact, settings, chosen, reason)
 
 
-def _build(now: Snapshot, tell: Progress) -> Cells:
+def _encode(now: Snapshot, tell: Progress) -> CodedWindows:
     rows = now.rows_of(None)
-    count = cell_count(len(now))
-    size = min(len(now), TRAINED * count)
-    drawn = generator(SEED).permutation(len(now))[:size]
-    sample = now.take(drawn if rows is None else rows[drawn])
-    centres = train(sample, count, SEED, lambda done, total: tell("finding centres", done, total))
-    told = assign(now.blocks, now.keys, centres, lambda done, total: tell("sorting windows", done, total))
-    return Cells(centres, told, 1)
+    drawn = generator(SEED).permutation(len(now))[:TRAINED]
+    codes = Codes.train(now.take(drawn if rows is None else rows[drawn]))
+    keys: list[Key] = []
+    held: list[np.ndarray] = []
+    for key, vectors in ((key, v) for block in now.blocks for key, _, v in block.parts() if key in now.keys):
+        keys.append(key)
+        held.append(vectors)
+        if sum(map(len, held)) >= TOGETHER:
+            codes.add(np.concatenate(held))
+            held = []
+            tell("encoding windows", len(codes), len(now))
+    if held:
+        codes.add(np.concatenate(held))
+    tell("encoding windows", len(codes), len(now))
+    return CodedWindows(keys, codes, 0)
 
 
 def _moved_windows(now: Snapshot) -> np.ndarray:
@@ -140,7 +152,7 @@ def _moved_windows(now: Snapshot) -> np.ndarray:
     drawn = draws.integers(0, len(now), QUERIES)
     windows = now.take(drawn if rows is None else rows[drawn]).astype(np.float32)
     away = draws.standard_normal(windows.shape, np.float32)
-    return windows + away * now.spread
+    return windows + STRAY * now.spread * away
 
 
 def _search_exactly(now: Snapshot, queries: np.ndarray) -> tuple[float, np.ndarray]:
@@ -150,21 +162,15 @@ def _search_exactly(now: Snapshot, queries: np.ndarray) -> tuple[float, np.ndarr
     return statistics.median(times), best
 
 
-def _measure(now: Snapshot, queries: np.ndarray, best: np.ndarray, cells: Cells) -> Iterator[Setting]:
-    allowed = now.rows_of(None)
-    for probes in _steps(len(cells.centres)):
+def _measure(now: Snapshot, coded: CodedWindows, queries: np.ndarray, best: np.ndarray) -> Iterator[Setting]:
+    allowed, rows = now.rows_of(None), now.rows_coded(coded)
+    for candidates in CANDIDATES:
         times, found = [], 0
         for query, least in zip(queries, best, strict=True):
-            seconds, hits = _timed(now.probe, query[None], BEST, allowed, probes)
+            seconds, hits = _timed(now.search_among, rows, query[None], BEST, allowed, candidates)
             times.append(seconds)
             found += int((hits.scores >= least).sum())
-        yield Setting(probes, found / (len(queries) * min(BEST, len(now))), statistics.median(times))
-
-
-def _steps(cells: int) -> list[int]:
-    """Numbers of probes to try: 1, 2, 3, 4, 6, 8, 12 and so on up to half of the cells."""
-    tried = sorted({number for power in range(16) for number in (1 << power, 3 << power >> 1)})
-    return [number for number in tried if number <= max(1, cells // 2)]
+        yield Setting(candidates, found / (len(queries) * min(BEST, len(now))), statistics.median(times))
 
 
 def _timed(search: Callable[..., Hits], *given: Any) -> tuple[float, Hits]:

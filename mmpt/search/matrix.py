@@ -9,193 +9,26 @@ import logging
 import os
 import threading
 from collections.abc import Collection, Iterator
-from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmpt.search import matrix_cells, matrix_file
-from mmpt.search.matrix_cells import CellRows, Cells
+from mmpt.search import matrix_file
+from mmpt.search.matrix_codes import IndexFile
 from mmpt.search.matrix_file import Block, Key, join
-from mmpt.search.matrix_scores import Hits, Part, rough_scores, search, take
+from mmpt.search.matrix_scores import Hits
+from mmpt.search.matrix_snapshot import SAMPLE, Snapshot
 from mmpt.search.records import VideoRecord
 from mmpt.search.store import Store
 from mmpt.utils.files import cache_dir
 
-FILE, CELLS = "windows.bin", "cells.npz"
+FILE, INDEX = "windows.bin", "codes.faiss"
 TAIL = 4096  # rows that may be lacking in the file, or be there in vain; more in a large library
 LARGEST_TAIL = 65536  # rows
-SAMPLE = 4096  # windows
 
 logger = logging.getLogger(__name__)
-
-
-class Snapshot:
-    """The windows as they are at one time; never changes, and can be used by several threads.
-
-    Args:
-        blocks: the vectors, one block after the other.
-        live: the videos that the library has.
-        cells: the cells of the first block's rows, for approximate searches; None without an index.
-
-    Attributes:
-        ids: the videos' ids.
-        video: int32 (N,), each row's video, an index into `ids`; -1 for a row that left the library.
-        start: int32 (N,), first second.
-        end: int32 (N,), the second after the last.
-    """
-
-    def __init__(self, blocks: list[Block], live: Collection[Key], cells: CellRows | None = None) -> None:
-        keys = [key for block in blocks for key in block.keys]
-        there = np.array([key in live for key in keys], bool)
-        places = np.where(there, np.cumsum(there) - 1, -1).astype(np.int32)
-        windows = np.concatenate([block.windows for block in blocks])
-        firsts = np.cumsum([0, *(len(block.vectors) for block in blocks)]).tolist()
-        self.blocks, self.cells = blocks, cells
-        self.keys = {key for key in keys if key in live}
-        self.ids: list[str] = [key.id for key in keys if key in live]
-        self.video = np.repeat(places, [key.windows for key in keys])
-        self.start, self.end = np.ascontiguousarray(windows[:, 0]), np.ascontiguousarray(windows[:, 1])
-        self._parts = [Part(first, block.vectors, block.longest) for first, block in zip(firsts, blocks, strict=False)]
-        self._live = None if there.all() else np.flatnonzero(self.video >= 0)
-
-    def __len__(self) -> int:
-        """How many windows are searched."""
-        return len(self.video) if self._live is None else len(self._live)
-
-    def search(
-        self, queries: np.ndarray, count: int, ids: Collection[str] | None = None, *, approximate: bool = False
-    ) -> Hits:
-        """Find the windows with the largest dot products.
-
-        Args:
-            queries: float32 (Q, D).
-            count: how many windows for each query.
-            ids: videos to look at; all by default.
-            approximate: look only where the index that `approximate.optimize` made promises most, and at all that came
-                after it was made. The scores are exact, but some of the best windows may be lacking.
-
-        Returns:
-            Rows and scores, best first, equal ones by row; k is the lesser of `count` and the windows there are.
-
-        Raises:
-            ValueError: the queries have another width or are not finite, `count` is less than 1, or there is no
-                approximate index.
-        """
-        if count < 1:
-            raise ValueError(f"count is {count}; it is to be at least 1")
-        asked, allowed = self._checked(queries), self.rows_of(ids)
-        if not approximate:
-            return search(self._parts, asked, count, allowed)
-        if self.cells is None:
-            raise ValueError("the library has no approximate index; make one with: mmpt index optimize")
-        return self.probe(asked, count, allowed, self.cells.cells.probes)
-
-    def probe(self, queries: np.ndarray, count: int, allowed: np.ndarray | None, probes: int) -> Hits:
-        """Search approximately: see `search`.
-
-        Args:
-            queries: float32 (Q, D).
-            count: how many windows for each query.
-            allowed: int64, the rows to look at, in order; None for all.
-            probes: how many cells to look into; where they hold fewer than `count` rows, as many more as it takes.
-
-        Returns:
-            Rows and scores.
-        """
-        assert self.cells is not None
-        total = len(self.video) if allowed is None else len(allowed)
-        inside = None
-        if allowed is not None:
-            inside = np.zeros(len(self.video), bool)
-            inside[allowed] = True
-        always = np.concatenate([self.cells.rest(), np.arange(len(self.blocks[0].vectors), len(self.video))])
-        found: list[Hits] = []
-        for query in queries:
-            ranked, number = self.cells.ranked(query), probes
-            while True:
-                rows = np.concatenate([self.cells.rows(ranked[:number]), always])
-                rows = rows if inside is None else rows[inside[rows]]
-                if len(rows) >= min(count, total):
-                    break
-                number *= 2
-            found.append(search(self._parts, query[None], count, np.sort(rows)))
-        if not found:
-            return search(self._parts, queries, count, allowed)
-        return Hits(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
-
-    def sample(self, queries: np.ndarray, count: int = SAMPLE) -> np.ndarray:
-        """Score a fixed choice of the windows: a query's background.
-
-        Which windows are chosen depends on the videos alone, not on their order or on the process; a library that
-        changes a little changes the choice a little.
-
-        Args:
-            queries: float32 (Q, D).
-            count: how many windows.
-
-        Returns:
-            float32 (Q, k); k is the lesser of `count` and the windows there are.
-
-        Raises:
-            ValueError: the queries have another width or are not finite.
-        """
-        asked = self._checked(queries)
-        chosen = self._chosen if count == SAMPLE else self._choose(count)
-        return rough_scores([Part(0, chosen, 0.0)], asked).numpy()
-
-    @cached_property
-    def mean(self) -> np.ndarray:
-        """float32 (D,), of the windows of `sample`; zeros for none."""
-        return self._chosen.astype(np.float32).sum(axis=0) / max(1, len(self._chosen))
-
-    @cached_property
-    def spread(self) -> float:
-        """By how much the windows of `sample` differ: root of the mean variance of their coordinates; 0 for none."""
-        if not len(self):
-            return 0.0
-        return float(np.sqrt(self._chosen.astype(np.float32).var(axis=0).mean()))
-
-    def take(self, rows: np.ndarray) -> np.ndarray:
-        """Copy windows' vectors: int64 (n,) -> float16 (n, D)."""
-        return take(self._parts, rows)
-
-    def rows_of(self, ids: Collection[str] | None) -> np.ndarray | None:
-        """List the rows of some videos.
-
-        Args:
-            ids: the videos; unknown ones are passed over, None stands for all.
-
-        Returns:
-            int64, in order; None for all rows that there are.
-        """
-        if ids is None:
-            return self._live
-        wanted = set(ids)
-        chosen = np.array([*(name in wanted for name in self.ids), False], bool)  # the last is for rows that left
-        return np.flatnonzero(chosen[self.video])
-
-    @cached_property
-    def _chosen(self) -> np.ndarray:
-        return self._choose(SAMPLE)
-
-    def _choose(self, count: int) -> np.ndarray:
-        """Give the vectors, float16, of the windows with the least hashes."""
-        rows = np.arange(len(self.video)) if self._live is None else self._live
-        names = [int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little") for name in self.ids]
-        places = self.start[rows].astype(np.uint64) << np.uint64(32) | self.end[rows].astype(np.uint64)
-        hashes = _mixed(np.array(names, np.uint64)[self.video[rows]] ^ _mixed(places))
-        return self.take(rows[np.argsort(hashes, kind="stable")[:count]])
-
-    def _checked(self, queries: np.ndarray) -> np.ndarray:
-        asked, dim = np.asarray(queries, np.float32), self._parts[0].vectors.shape[1]
-        if asked.ndim != 2 or asked.shape[1] != dim:
-            raise ValueError(f"queries have the shape {asked.shape}; (queries, {dim}) is expected")
-        if not np.isfinite(asked).all():
-            raise ValueError("a query holds numbers that are not finite")
-        return asked
 
 
 class WindowMatrix:
@@ -215,9 +48,8 @@ class WindowMatrix:
         self._lock = threading.Lock()
         self._seen: int | None = None  # version of the store
         self._file: Block | None = None
-        self._cells: Cells | None = None
-        self._cells_seen: tuple[int, int] | None = None
-        self._cell_rows: CellRows | None = None
+        self._index: IndexFile | None = None
+        self._index_seen: tuple[int, int] | None = None  # state of its file
         self._tail = join([], store.dim)
         self._now = Snapshot([self._tail], set())
 
@@ -254,12 +86,12 @@ class WindowMatrix:
             OSError: the file cannot be written.
         """
         with self._lock:
-            version, index = self._store.version(), _state(self.cells_path)
-            if version == self._seen and index == self._cells_seen:
+            version, index = self._store.version(), _state(self.index_path)
+            if version == self._seen and index == self._index_seen:
                 return False
-            if index != self._cells_seen:
-                self._cells, self._cell_rows = matrix_cells.load(self.cells_path, self._store.about), None
-                self._cells_seen = index
+            if index != self._index_seen:
+                self._index = None if index is None else IndexFile(self.index_path, self._store.about)
+                self._index_seen = index
             self._follow(self._store.videos())
             self._seen = version
             return True
@@ -270,9 +102,9 @@ class WindowMatrix:
         return self._store.about
 
     @property
-    def cells_path(self) -> Path:
+    def index_path(self) -> Path:
         """Path of the approximate index."""
-        return self.path.with_name(CELLS)
+        return self.path.with_name(INDEX)
 
     def __len__(self) -> int:
         """How many windows are searched."""
@@ -321,11 +153,7 @@ class WindowMatrix:
         parts += self._read(lacking)
         self._tail = join(parts, self._store.dim)
         blocks = [self._file, self._tail] if self._file is not None else [self._tail]
-        if self._cells is None or self._file is None:
-            self._cell_rows = None
-        elif self._cell_rows is None or self._cell_rows.block is not self._file:
-            self._cell_rows = self._cells.of(self._file)
-        self._now = Snapshot(blocks, live, self._cell_rows)
+        self._now = Snapshot(blocks, live, self._index)
 
     def _is_far_from(self, live: Collection[Key]) -> bool:
         """Whether the file lacks many of these windows, or has many others; then a new one pays."""
@@ -363,14 +191,6 @@ def _writable(folder: Path, address: str) -> Path:
     name = blake2b(address.encode(), digest_size=8).hexdigest()
     logger.info("%s cannot be written to; the matrix lies in the user's cache", folder)
     return cache_dir() / "libraries" / name / "matrix"
-
-
-def _mixed(numbers: np.ndarray) -> np.ndarray:
-    """Hash uint64 numbers: the finisher of SplitMix64."""
-    mixed = numbers + np.uint64(0x9E3779B97F4A7C15)  # wraps around, as it is to
-    mixed = (mixed ^ mixed >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ mixed >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ mixed >> np.uint64(31)
 
 
 def _state(path: Path) -> tuple[int, int] | None:
