@@ -17,7 +17,7 @@ PIXEL = 2 / SIDE  # in half frames
 DRIFT = 0.06  # half frames, how far the camera drifts at most
 NOISE = 5.0  # standard deviation, of 256
 COME = 0.35  # seconds in which an object comes before its step, and goes after it
-RADIUS = {"small": 0.44, "big": 0.56}  # half frames
+RADIUS = {"small": 0.46, "big": 0.56}  # half frames
 
 PAINTS = {
     "red": (214, 40, 46),
@@ -101,7 +101,7 @@ def make_scene(video: Video, rng: np.random.Generator) -> Scene:
         ground=_ground(rng),
         noise=np.rint(rng.normal(0, NOISE, (12, SIDE, SIDE, 3))).astype(np.int16),
         drift=np.stack([amplitude, period, phase], axis=-1),
-        places=rng.uniform(-0.06, 0.06, (count, 2)),
+        places=rng.uniform(-0.04, 0.04, (count, 2)),
         speeds=rng.uniform(0.85, 1.2, count),
         sides=rng.choice([-1, 1], count),
     )
@@ -189,9 +189,9 @@ def _draw_thing(frame: Pixels, step: Step, now: Pose, x: Pixels, y: Pixels) -> N
 
 def _texture(texture: str, u: Pixels, v: Pixels) -> Pixels:
     if texture == "striped":
-        return 1 - 0.28 * (np.sin(9 * v + 3 * u) > 0.2)
+        return 1 - 0.2 * (np.sin(9 * v + 3 * u) > 0.2)
     if texture == "dotted":
-        return 1 - 0.28 * (np.sin(8 * u) * np.sin(8 * v) > 0.35)
+        return 1 - 0.2 * (np.sin(8 * u) * np.sin(8 * v) > 0.35)
     return np.ones_like(u)
 
 

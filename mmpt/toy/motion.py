@@ -73,7 +73,7 @@ def _slide(time: float, side: int) -> Pose:
 def _bounce(time: float, side: int) -> Pose:
     height = abs(_wave(time, 2.4))
     flat = max(0.0, 0.25 - height)
-    return Pose(y=0.3 - 0.7 * height, width=1 + 0.6 * flat, height=1 - 0.8 * flat)
+    return Pose(y=0.25 - 0.6 * height, width=1 + 0.6 * flat, height=1 - 0.8 * flat)
 
 
 def _spin(time: float, side: int) -> Pose:
@@ -87,7 +87,7 @@ def _stir(time: float, side: int) -> Pose:
 
 
 def _pour(time: float, side: int) -> Pose:
-    return Pose(y=0.3, tool="jug", tool_x=0.1 * side, tool_y=_ramp(time, 3.4, 0.8))
+    return Pose(y=0.12, tool="jug", tool_x=0.1 * side, tool_y=_ramp(time, 3.4, 0.8))
 
 
 def _cut(time: float, side: int) -> Pose:
@@ -97,7 +97,7 @@ def _cut(time: float, side: int) -> Pose:
 
 
 def _stack(time: float, side: int) -> Pose:
-    return Pose(y=0.44, width=0.85, height=0.66, above=-1.5 + 1.2 * _ramp(time, 3.0, 1.5))
+    return Pose(y=0.4, width=0.78, height=0.76, above=-1.5 + 1.16 * _ramp(time, 3.0, 1.5))
 
 
 def _grow(time: float, side: int) -> Pose:

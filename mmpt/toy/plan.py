@@ -11,7 +11,7 @@ import numpy as np
 from mmpt.toy.words import ACTIONS, COLOURS, SHAPES, SIZES, TEXTURES, Thing, sentence
 from mmpt.utils.seeding import generator
 
-VERSION = 2  # raise it whenever the same seed would give other videos or texts
+VERSION = 3  # raise it whenever the same seed would give other videos or texts
 FPS = 8  # frames per second
 HELD_OUT_VIDEOS = 40  # at most; together they show every held-out combination once
 STEPS = 5  # of a held-out video
