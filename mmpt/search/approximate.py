@@ -103,7 +103,7 @@ def optimize(
     tell = on_progress or (lambda stage, done, total: None)
     matrix.refresh()
     now = matrix.snapshot()
-    if len(now) < least:
+    if len(now) < max(least, 1):
         reason = f"the library has {len(now):,} windows, and exact search is quick up to {least:,}; nothing is to gain"
         return Outcome(len(now), 0.0, [], None, reason)
     coded = _encode(now, tell)
