@@ -1,5 +1,5 @@
 # Two commands do everything on a machine that has Python, make and gcc:
-#   make demo   install, then score a short rendered clip through the code path of a real video
+#   make demo   install, then make a small world of videos, learn from it, measure, and write runs/demo/report.html
 #   make test   install, lint, then run the whole test suite
 PYTHON ?= python3
 JOBS   ?= $(shell $(PYTHON) -c "import os; print(min(4, os.cpu_count() or 1))")

@@ -12,7 +12,6 @@ from mmpt.cli.main import main
 from mmpt.config.load import find_project_file
 
 VIDEOS, UPDATES, SEED = 48, 120, 0
-SMALL = ("num_cands=32", "dataset.num_video_per_batch=16", "fairseq.optimization.warmup_updates=20")
 DONE = "done"
 
 
@@ -47,7 +46,7 @@ def make_toyworld(home: Path, *, videos: int = VIDEOS, updates: int = UPDATES) -
             for words in commands:
                 assert main(words) == 0, words
         yaml = find_project_file(YAML.removeprefix("projects/"))
-        train(yaml, [*overrides(updates, SEED), *SMALL])
+        train(yaml, overrides(videos, updates, SEED))
     return ToyWorld(home, home / "data" / "toy", yaml.absolute())
 
 

@@ -21,6 +21,7 @@ is kept.
 WORLD = Path("data/toy")
 YAML = "projects/toy/videoclip/how2.yaml"
 REPORT = "report.html"
+FEW = 100  # videos; the project's clusters of 32 would be most of them
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -111,19 +112,23 @@ def steps(videos: int, seed: int) -> list[tuple[str, list[list[str]]]]:
     ]
 
 
-def overrides(updates: int | None, seed: int) -> list[str]:
+def overrides(videos: int, updates: int | None, seed: int) -> list[str]:
     """Say what differs from the project's file.
 
     Args:
+        videos: how many there are to learn from; of few, clusters are smaller.
         updates: how many; None for the project's number.
         seed: of the training.
 
     Returns:
         ``key=value`` words.
     """
-    bound = ("max_update", "total_num_update")
-    changed = [] if updates is None else [f"fairseq.optimization.{key}={updates}" for key in bound]
-    return [*changed, f"fairseq.common.seed={seed}"]
+    changed = [f"fairseq.common.seed={seed}"]
+    if updates is not None:
+        changed += [f"fairseq.optimization.{key}={updates}" for key in ("max_update", "total_num_update")]
+    if videos < FEW:
+        changed += [f"dataset.num_video_per_batch={max(1, videos // 4)}", f"num_cands={max(1, videos // 2)}"]
+    return changed
 
 
 def _run(commands: Sequence[Sequence[str]]) -> int:
@@ -143,7 +148,7 @@ def _learn(args: argparse.Namespace) -> None:
     from mmpt.cli.demo_training import train
     from mmpt.config.load import find_project_file
 
-    changed = overrides(args.updates, args.seed)
+    changed = overrides(args.videos, args.updates, args.seed)
     out.print("\n4  VideoCLIP, from random weights")
     out.print(f"   $ mmpt train {YAML} --from-scratch {shlex.join(changed)}", soft_wrap=True, style="dim")
     began = time.perf_counter()
@@ -159,25 +164,15 @@ def _show(args: argparse.Namespace) -> None:
     from mmpt.cli.console import out
     from mmpt.cli.demo_report import report
     from mmpt.cli.report import write_report
-    from mmpt.toy.readers import attributes, ceilings
 
     record = json.loads((WORLD / "record.json").read_text(encoding="utf-8"))
     out.print("\n5  Zero-shot, on what training never showed")
-    cards = {}
-    for task in measures.tasks():
-        out.print(f"   $ mmpt evaluate projects/{measures.PROJECT}/{task}.yaml", soft_wrap=True, style="dim")
-        cards[task], answers = measures.measure(task)
-        if task == measures.RETRIEVAL:
-            facts = attributes(record)
-            shares = measures.share_measures(measures.shares(answers, facts), measures.by_chance(facts))
-    told = measures.told(cards)
-    told[2:2] = shares
-    readers = measures.readers(told, ceilings(record))
+    told, readers = measures.measure_all(record)
     measures.show(told, readers)
     out.print("6  A video second by second, and the best moments for a few sentences")
     commands = [
         *(shlex.join(["mmpt", *words]) for _, group in steps(args.videos, args.seed) for words in group),
-        f"mmpt train {YAML} --from-scratch {shlex.join(overrides(args.updates, args.seed))}",
-        *(f"mmpt evaluate projects/{measures.PROJECT}/{task}.yaml" for task in cards),
+        f"mmpt train {YAML} --from-scratch {shlex.join(overrides(args.videos, args.updates, args.seed))}",
+        *(f"mmpt evaluate projects/{measures.PROJECT}/{task}.yaml" for task in measures.tasks()),
     ]
     write_report(Path(REPORT), report(WORLD, record, told, readers, commands))

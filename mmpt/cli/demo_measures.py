@@ -5,15 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from rich import box
+from rich.table import Table
 
-from mmpt.cli.console import quiet_transformers
+from mmpt.cli.console import out, quiet_transformers
 from mmpt.cli.progress import count_bar
-from mmpt.cli.report import Measured
+from mmpt.cli.report import Measured, percent
 from mmpt.config import load_config
 from mmpt.config.load import find_project_file
 from mmpt.evaluators.cards import Card, write_card
 from mmpt.evaluators.retrieval import RetrievalAnswers
 from mmpt.evaluators.running import evaluate, prepare
+from mmpt.toy.readers import attributes, ceilings
 from mmpt.utils.places import locate
 
 PROJECT = "toy/videoclip"
@@ -82,6 +85,32 @@ def measure(task: str) -> tuple[Card, Any]:
         card, rows = evaluate(evaluation, folder=folder, on_progress=lambda done, _: advance(done))
     write_card(card, folder)
     return card, evaluation.predictor.gather(rows, "fixed")
+
+
+def measure_all(record: Mapping[str, Any]) -> tuple[list[Measured], list[tuple[str, float, float]]]:
+    """Evaluate all tasks, and compare with those who see only a part.
+
+    Args:
+        record: the value of the world's record.json.
+
+    Returns:
+        The measures, R@1 and R@5 on the gallery first; and who is asked for clips, with R@1 and R@5.
+
+    Raises:
+        FileNotFoundError: as for `measure`.
+        ValueError: as for `measure`.
+    """
+    cards: dict[str, Card] = {}
+    parts: list[Measured] = []
+    for task in tasks():
+        out.print(f"   $ mmpt evaluate projects/{PROJECT}/{task}.yaml", soft_wrap=True, style="dim")
+        cards[task], answers = measure(task)
+        if task == RETRIEVAL:
+            facts = attributes(record)
+            parts = share_measures(shares(answers, facts), by_chance(facts))
+    found = told(cards)
+    found[2:2] = parts
+    return found, readers(found, ceilings(record))
 
 
 def told(cards: Mapping[str, Card]) -> list[Measured]:
@@ -159,21 +188,21 @@ def share_measures(found: Mapping[str, float], chance: Mapping[str, float]) -> l
     ]
 
 
-def readers(told: Sequence[Measured], ceilings: Mapping[str, Mapping[str, float]]) -> list[tuple[str, float, float]]:
+def readers(found: Sequence[Measured], known: Mapping[str, Mapping[str, float]]) -> list[tuple[str, float, float]]:
     """List who is asked for clips: the model, and readers who see only a part.
 
     Args:
-        told: the measures, of which the first two are R@1 and R@5 on the gallery.
-        ceilings: reader -> measures, as `mmpt.toy.readers.ceilings` gives them.
+        found: the measures, of which the first two are R@1 and R@5 on the gallery.
+        known: reader -> measures, as `mmpt.toy.readers.ceilings` gives them.
 
     Returns:
         Who, with R@1 and R@5.
     """
     parts = [
-        ("chance" if name == "nothing" else f"sees only {name.replace('+', ' and ')}", known["R@1"], known["R@5"])
-        for name, known in ceilings.items()
+        ("chance" if name == "nothing" else f"sees only {name.replace('+', ' and ')}", part["R@1"], part["R@5"])
+        for name, part in known.items()
     ]
-    return [("this model, which saw none of them", told[0].value, told[1].value), *parts]
+    return [("this model, which saw none of them", found[0].value, found[1].value), *parts]
 
 
 def show(measures: Sequence[Measured], readers: Sequence[tuple[str, float, float]]) -> None:
@@ -183,12 +212,6 @@ def show(measures: Sequence[Measured], readers: Sequence[tuple[str, float, float
         measures: of all tasks.
         readers: who, with R@1 and R@5.
     """
-    from rich import box
-    from rich.table import Table
-
-    from mmpt.cli.console import out
-    from mmpt.cli.report import percent
-
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("on unseen combinations", min_width=32)
     for column in ("value", "95 %", "goal"):

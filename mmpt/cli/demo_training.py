@@ -76,14 +76,15 @@ def spark(values: Sequence[float]) -> str:
     """Draw numbers with letters.
 
     Args:
-        values: finite ones.
+        values: the numbers.
 
     Returns:
-        A block for each, the lowest and the highest as low and high as there are.
+        A block for each that is finite, the lowest and the highest as low and high as there are.
     """
-    low, high = min(values, default=0.0), max(values, default=0.0)
+    finite = [value for value in values if math.isfinite(value)]
+    low, high = min(finite, default=0.0), max(finite, default=0.0)
     step = (high - low) / (len(BLOCKS) - 1) or 1.0
-    return "".join(BLOCKS[round((value - low) / step)] for value in values if math.isfinite(value))
+    return "".join(BLOCKS[round((value - low) / step)] for value in finite)
 
 
 def train(yaml: Path, overrides: Sequence[str]) -> Path:

@@ -1,45 +1,121 @@
-"""`mmpt demo`: everything runs, and it says that the weights are random."""
+"""`mmpt demo`: the whole way to a report, in the small world that tests share; and that nothing is done twice."""
 
+import base64
 import os
 import re
-import subprocess
-import sys
+from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from mmpt.cli.demo import overrides, steps
+from mmpt.cli.demo_measures import by_chance, shares
+from mmpt.cli.demo_training import spark
 from mmpt.cli.main import main
+from mmpt.evaluators.retrieval import RetrievalAnswers
+from mmpt.video.reader import probe
+from tests.toyworld import UPDATES, VIDEOS, ToyWorld
+
+VOID = {"meta", "link", "img", "br", "path", "rect", "circle"}
 
 
-def test_it_scores_a_rendered_clip_and_says_what_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+class Page(HTMLParser):
+    """Reads a page: which addresses it names, whether its tags close, and its words."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "poster", "srcset", "data")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def test_it_measures_looks_and_reports_and_does_nothing_twice(
+    toy_world: ToyWorld, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
+    """The training is there already, made with the same words: the demo goes on behind it."""
     monkeypatch.setenv("MMPT_HOME", "elsewhere")
-    assert main(["demo"]) == 0
-    captured = capsys.readouterr()
-    out = captured.out
-    assert "a red ball rolls to the right" in out and "best moment" in out
-    assert "weights are random" in out and "mean nothing" in out
-    assert os.environ["MMPT_HOME"] == "elsewhere"
-    assert {path.name for path in tmp_path.iterdir()} == {"runs"}
-    assert (tmp_path / "runs/demo/clip.png").read_bytes().startswith(b"\x89PNG")
-    assert not re.search(r"Loading weights|Writing model|LOAD REPORT", captured.err)
-    assert (tmp_path / "runs/demo/runs/retri/videoclip/checkpoint_best.pt").is_file()
+    log = toy_world.home / "runs/toy/videoclip/metrics.jsonl"
+    learnt, before = log.read_bytes(), Path.cwd()
+    words = ["demo", "--home", str(toy_world.home), "--videos", str(VIDEOS), "--updates", str(UPDATES)]
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert f"{VIDEOS + VIDEOS // 5 // 2 * 2} were there" in out and "0 done" in out
+    assert "retrieval of clips, R@1" in out and "sees only action and colour" in out and "report.html" in out
+    assert log.read_bytes() == learnt and Path.cwd() == before and os.environ["MMPT_HOME"] == "elsewhere"
+
+    text = (toy_world.home / "report.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.open == [] and page.addresses
+    assert all(address.startswith("data:") for address in page.addresses), "a report asks no other file or host"
+    assert not re.search(r"(?:@import|url\(|fetch\(|https?://|//[a-z])", text.split("<body>")[0])
+    said = " ".join(page.words)
+    assert "five-choice questions" in said and "mmpt train projects/toy/videoclip/how2.yaml --from-scratch" in said
+    films = [address for address in page.addresses if address.startswith("data:video/mp4;base64,")]
+    assert len(films) == 1 + 6 * 3
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(base64.b64decode(films[1].partition(",")[2]))
+    told = probe(clip)
+    assert told.codec == "h264" and told.duration == pytest.approx(6, abs=1)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="the printed command is for a POSIX shell")
-def test_the_printed_command_runs_and_gives_what_was_printed(tmp_path: Path) -> None:
-    """Also where the folder's name means something to a shell, and to the library that draws the tables."""
-    environment = {key: value for key, value in os.environ.items() if key != "MMPT_HOME"}
-    options = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "check": True}
-    home = "it's [red]here"
-    shown = subprocess.run([sys.executable, "-m", "mmpt", "demo", "--home", home], **options).stdout
-    assert home in shown.partition("It all lies in")[2]
-    command = shown.partition("MMPT_HOME=")
-    lines = (command[1] + command[2]).splitlines()
-    end = next(number for number, line in enumerate(lines) if not line.endswith("\\"))
-    (tmp_path / home / "clip.png").unlink()
-    again = subprocess.run(["sh", "-c", "\n".join(lines[: end + 1])], **options).stdout
-    assert "best moment" in again and again.strip() in shown
-    assert (tmp_path / home / "clip.png").is_file()
+def test_what_was_told_other_things_is_refused(toy_world: ToyWorld, capsys: pytest.CaptureFixture) -> None:
+    log = toy_world.home / "runs/toy/videoclip/metrics.jsonl"
+    learnt = log.read_bytes()
+    words = ["demo", "--home", str(toy_world.home), "--updates", str(UPDATES), "--videos", str(VIDEOS), "--seed", "1"]
+    assert main(words) == 2
+    assert "holds a world with seed 0, and 1 is asked for" in capsys.readouterr().err
+    assert log.read_bytes() == learnt
+
+
+def test_it_knows_more_than_chance(toy_world: ToyWorld) -> None:
+    """What the shared model is good for: other tests build on it."""
+    from mmpt.cli.demo import standing_in
+    from mmpt.cli.demo_measures import RETRIEVAL, measure
+
+    with standing_in(toy_world.home):
+        card, _ = measure(RETRIEVAL)
+    chance = card.baselines["chance"]["R5"]
+    assert chance is not None and card.results["fixed"]["R5"]["low"] > 2 * chance
+
+
+def test_shares_are_those_of_the_first_answer() -> None:
+    facts = {
+        "a": {"action": "cut", "shape": "ball", "colour": "red"},
+        "b": {"action": "cut", "shape": "ring", "colour": "blue"},
+        "c": {"action": "stir", "shape": "ring", "colour": "red"},
+    }
+    texts, videos = np.array([[1.0, 0], [0, 1], [0, 1]]), np.array([[1.0, 0], [0, 1], [0, 1]])  # b and c look the same
+    found = shares(RetrievalAnswers(texts, videos, ("a", "b", "c"), np.arange(3)), facts)
+    assert found == pytest.approx({"action": (1 + 0.5 + 0.5) / 3, "shape": 1.0, "colour": (1 + 0.5 + 0.5) / 3})
+    assert by_chance(facts) == pytest.approx({"action": 5 / 9, "shape": 5 / 9, "colour": 5 / 9})
+
+
+def test_the_line_of_losses_goes_from_low_to_high() -> None:
+    assert spark([4.0, 2.0, 0.5]) == "█▄▁" and spark([1.0, 1.0]) == "▁▁" and spark([]) == ""
+    assert spark([float("nan"), 1.0, 2.0]) == "▁█"
+
+
+def test_few_videos_get_small_clusters_and_every_command_is_one_that_there_is() -> None:
+    assert overrides(200, None, 3) == ["fairseq.common.seed=3"]
+    assert "dataset.num_video_per_batch=12" in overrides(48, 10, 0) and "num_cands=24" in overrides(48, 10, 0)
+    from mmpt.cli.main import COMMANDS
+
+    assert {words[0] for _, commands in steps(8, 0) for words in commands} <= set(COMMANDS)
