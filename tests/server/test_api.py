@@ -207,7 +207,7 @@ def test_no_path_leads_out(client: TestClient, path: str):
         {"q": "dog", "min_seconds": "inf"},
         {"q": "dog", "after": "yesterday"},
         {"q": "dog", "after": "0"},
-        {"q": "dog", "treshold": "none"},  # a slip of the pen is told, not passed over
+        {"q": "dog", "thresh": "none"},  # a slip of the pen is told, not passed over
         {"like": "../../etc/passwd"},
     ],
 )

@@ -315,7 +315,8 @@ def test_an_upload_is_shown_to_its_end(visit, tmp_path: Path):
     page.get_by_role("button", name="Add video").click()
     page.locator("#files").set_input_files([tmp_path / "notes.mp4", tmp_path / "holiday.mp4"])
     page.locator("#jobs li", has_text="notes.mp4").locator("text=does not begin like a video").wait_for()
-    page.locator("#jobs [data-state=added]", has_text="holiday.mp4").wait_for(timeout=90_000)
+    page.locator("#jobs [data-state]", has_text="holiday.mp4").wait_for(timeout=90_000)
+    assert "can be searched now" in page.locator("#jobs li", has_text="holiday.mp4").inner_text()
     page.keyboard.press("Escape")
     page.locator(".card", has_text="holiday.mp4").wait_for()
 

@@ -51,7 +51,7 @@ async function showMoments(signal) {
   const what = state.like ? "this moment" : `“${state.q}”`;
   document.title = `${state.like ? "More like this" : state.q} – mmpt`;
   if (!moments.length) return noMatch(what, found);
-  const best = moments[0].score;
+  const best = Math.max(...moments.map((moment) => moment.score)); // in both modes the order is not that of the scores alone
   $("cards").replaceChildren(...moments.map((moment) => momentCard(moment, state, best)));
   const title = state.all ? `What comes closest to ${what}` : `${count(moments.length, "moment")} for ${what}`;
   const about = `${count(found.searched, "window")} of ${count(library.videos, "video")} searched in ${Math.round(found.seconds_taken * 1000)} ms`;

@@ -156,7 +156,7 @@ export class Player {
     this.lines = [];
     this.said = undefined;
     $("transcript").hidden = !video.captions;
-    $("transcript").open = innerHeight > 760; // where it fits under the curve
+    $("transcript").open = innerHeight > 860; // where it fits under the curve
     $("lines").replaceChildren();
     if (!video.captions) return;
     $("transcript-count").textContent = count(video.captions, "line");

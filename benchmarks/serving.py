@@ -1,0 +1,139 @@
+"""A query from text to results in the page: python -m benchmarks.serving [--windows 200000] [--folder DIR].
+
+A VideoCLIP of the published size, with seeded weights, and a library of invented videos (see benchmarks.search). In
+turn: the text tower alone, the library's own search, the API over HTTP, and the page in a browser, from the key press
+until the cards are there (pictures come later). Another process's video, until a running server finds it, comes last.
+"""
+
+import argparse
+import json
+import shutil
+import socket
+import statistics
+import tempfile
+import threading
+import time
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+from benchmarks.indexing import make_scorer, render
+from benchmarks.paired import run_paired, show
+from benchmarks.search import BATCH, WINDOWS, make_entries, topics
+from mmpt.search.library import VideoLibrary
+from mmpt.server.app import build_app
+from mmpt.server.running import serve
+from mmpt.server.settings import Settings
+
+WORDS = "a woman pours the batter into a pan and flips the pancake number"
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+ADDED = 1000  # windows put in at once
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--windows", type=int, default=200_000)
+    parser.add_argument("--turns", type=int, default=21)
+    parser.add_argument("--folder", type=Path, help="on the disk to use (the system's for temporary files)")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=args.folder, prefix="serving-") as work:
+        library = make_library(Path(work), args.windows)
+        settings = Settings(per_second=1e6, burst=1_000_000)
+        app = build_app(library, settings)
+        app.state.hall.warm_up()
+        listener = socket.create_server(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        threading.Thread(target=lambda: serve(app, listener, verbose=False), daemon=True).start()
+        compare(library, url, args.turns)
+        measure_adding(library, url)
+
+
+def make_library(work: Path, windows: int) -> VideoLibrary:
+    """Make a library of one real video and many invented ones."""
+    library = VideoLibrary(work / "library", make_scorer(work))
+    library.add([render(work / "rendered.mp4")])
+    centres, videos = topics(), windows // WINDOWS
+    for first in range(0, videos, BATCH):
+        library.store.put_many(make_entries(first, min(BATCH, videos - first), centres))
+    return library
+
+
+def compare(library: VideoLibrary, url: str, turns: int) -> None:
+    """Time one query at each level; the words are new each time."""
+    number = iter(range(1_000_000))
+
+    def words() -> str:
+        return f"{WORDS} {next(number)}"
+
+    def over_http() -> int:
+        return len(
+            fetch(f"{url}/api/search?{urllib.parse.urlencode({'q': words(), 'limit': 24, 'threshold': 'none'})}")
+        )
+
+    forms = {
+        "the text tower": lambda: library.scorer.encode_text([words()]),
+        "the library's search": lambda: library.search(words(), limit=24, threshold=None),
+        "GET /api/search": over_http,
+    }
+    with sync_playwright() as playwright:
+        if CHROMIUM is not None:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+            page = browser.new_page()
+            page.goto(url)
+            forms["the page"] = lambda: in_page(page, words())
+        timed = run_paired(forms, turns=turns, warmup=3)
+    rows = [[entry.name, f"{entry.seconds * 1000:.0f} ms", f"{1 / entry.ratio:.2f}"] for entry in timed]
+    windows = len(library.matrix)
+    show(f"A warm query over {windows:,} windows", ["level", "p50", "times the text tower"], rows)
+
+
+def in_page(page: Page, text: str) -> float:
+    """Search in the page, and wait for what it says of these words."""
+    page.evaluate(
+        """(text) => new Promise((done) => {
+          const headline = document.querySelector("#headline");
+          const watch = new MutationObserver(() => {
+            if (!headline.textContent.includes(text)) return;
+            watch.disconnect();
+            done();
+          });
+          watch.observe(headline, { childList: true, characterData: true, subtree: true });
+          document.querySelector("#q").value = text;
+          document.querySelector("#search").requestSubmit();
+        })""",
+        text,
+    )
+    return 0.0
+
+
+def measure_adding(library: VideoLibrary, url: str) -> None:
+    """Put windows in as another process would, and ask the server until it knows them."""
+    other = VideoLibrary(library.address, library.scorer)
+    centres, putting, seeing = topics(), [], []
+    for turn in range(5):
+        entries = make_entries(20_000_000 + turn * 100, ADDED // WINDOWS, centres)
+        begin = time.perf_counter()
+        other.store.put_many(entries)
+        put = time.perf_counter()
+        before = fetch(f"{url}/api/search?{urllib.parse.urlencode({'q': WORDS, 'threshold': 'none', 'mode': 'seen'})}")
+        assert before["searched"] == fetch(f"{url}/api/library")["windows"]
+        putting.append(put - begin)
+        seeing.append(time.perf_counter() - put)
+    rows = [
+        ["put in", f"{statistics.median(putting):.2f} s"],
+        ["until a search of the running server has them", f"{statistics.median(seeing):.2f} s"],
+    ]
+    show(f"{ADDED:,} windows of another process", ["what", "median"], rows)
+
+
+def fetch(url: str) -> dict:
+    """Get JSON."""
+    with urllib.request.urlopen(url) as answer:
+        return json.load(answer)
+
+
+if __name__ == "__main__":
+    main()
