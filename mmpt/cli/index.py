@@ -188,7 +188,7 @@ def _print_outcome(outcome: "Outcome") -> None:
         table.add_row("all (exact search)", "100.0%", f"{1000 * outcome.exact:.1f}", "" if outcome.chosen else "*")
         out.print(table)
     if outcome.chosen is None:
-        out.print(f"no index is kept: {outcome.reason}", soft_wrap=True)
+        out.print(f"no index is made: {outcome.reason}", soft_wrap=True)
 
 
 def _tell(report: "Report", prune: bool) -> None:

@@ -58,7 +58,7 @@ class Outcome:
         windows: in the library.
         exact: median time of an exact search in seconds; 0 where it was not measured.
         settings: what was measured, the fewest candidates first.
-        chosen: the setting that searches have from now on; None where no index was kept.
+        chosen: the setting that searches have from now on; None where no index was made.
         reason: why none was kept, as a sentence; empty where one was.
     """
 
@@ -103,8 +103,9 @@ def optimize(
     tell = on_progress or (lambda stage, done, total: None)
     matrix.refresh()
     now = matrix.snapshot()
+    stays = "; the one made before stays" if matrix.index_path.exists() else ""
     if len(now) < max(least, 1):
-        reason = f"the library has {len(now):,} windows, and exact search is quick up to {least:,}; nothing is to gain"
+        reason = f"the library has {len(now):,} windows, and exact search is quick up to {least:,}{stays}"
         return Outcome(len(now), 0.0, [], None, reason)
     coded = _encode(now, tell)
     asked = queries if queries is not None else _moved_windows(now)
@@ -119,7 +120,7 @@ def optimize(
     chosen = enough[0] if enough else None
     reason = ""
     if chosen is None:
-        reason = f"no setting finds {recall:.0%} of what exact search finds in {PAYS:.0%} of its time or less"
+        reason = f"no setting finds {recall:.0%} of what exact search finds in {PAYS:.0%} of its time or less{stays}"
     else:
         save(matrix.index_path, matrix.about, replace(coded, candidates=chosen.candidates))
         matrix.refresh()

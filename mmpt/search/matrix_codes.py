@@ -72,9 +72,10 @@ class CodeRows:
             count: how many codes to take at most.
 
         Returns:
-            int64, in no order; fewer than `count` where codes belong to windows that left.
+            int64, in no order; fewer than `count` where codes belong to windows that left, or are all alike.
         """
-        rows = self._row[self.coded.codes.search(query[None], min(count, len(self._row)))[0]]
+        found = self.coded.codes.search(query[None], min(count, len(self._row)))[0]
+        rows = self._row[found[found >= 0]]
         return rows[rows >= 0]
 
 

@@ -83,6 +83,17 @@ def test_an_index_that_does_not_pay_is_not_kept(matrix: WindowMatrix, monkeypatc
     outcome = optimize(matrix, queries=QUERIES, least=0)
     assert outcome.chosen is None and "no setting finds 95%" in outcome.reason and outcome.settings
     assert not matrix.index_path.exists() and not matrix.snapshot().optimized
+    matrix.index_path.write_bytes(b"one made before")
+    for again in (optimize(matrix, queries=QUERIES, least=0), optimize(matrix)):
+        assert again.chosen is None and again.reason.endswith("; the one made before stays")
+    assert matrix.index_path.read_bytes() == b"one made before"
+
+
+def test_a_query_that_no_code_stands_out_for_finds_each_window_once(matrix: WindowMatrix) -> None:
+    made(matrix)
+    query = np.zeros((1, DIM), np.float32)  # FAISS finds nothing for it
+    hits = matrix.search(query, 10, approximate=True)
+    assert hits.rows.tolist() == matrix.search(query, 10).rows.tolist() == [list(range(10))]
 
 
 @pytest.mark.parametrize("asked", [0.0, 1.01])

@@ -57,7 +57,7 @@ def test_index_update_remove_and_look(capsys, videos: Path, grid_model: Path) ->
 
 def test_a_small_library_needs_no_approximate_index(capsys, library_folder: Path) -> None:
     code, out, _ = mmpt(capsys, "index", "optimize")
-    assert code == 0 and out.startswith("no index is kept: the library has 25 windows")
+    assert code == 0 and out.startswith("no index is made: the library has 25 windows")
     assert json.loads(mmpt(capsys, "index", "optimize", "--json")[1])["chosen"] is None
     assert mmpt(capsys, "index", "optimize", "--recall", "2")[0] == 2
 
