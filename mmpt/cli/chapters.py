@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """examples:
   mmpt chapters pancakes.mp4 --steps recipe.txt
-  mmpt chapters pancakes.mp4 --steps recipe.txt -o pancakes.vtt --plot pancakes.png
+  mmpt chapters pancakes.mp4 --steps recipe.txt -o pancakes.vtt --plot strip.png
   mmpt chapters pancakes.mp4 --steps recipe.txt --format youtube
 
 The file has a step on each line, in the order in which they are done. Every
@@ -56,8 +56,8 @@ def run(args: argparse.Namespace) -> int:
     from mmpt.cli.watching import read_lines, watch
     from mmpt.video.errors import check_file
 
-    kind = args.format or FORMATS.get(args.output.suffix.lower() if args.output else "", "webvtt")
     _check(args)
+    kind = args.format or ("webvtt" if args.output is None else FORMATS[args.output.suffix.lower()])
     check_file(args.video)
     steps = read_lines(args.steps, "step")
     from mmpt.cli.console import err, legible
@@ -89,6 +89,8 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError(f"--min-seconds is {args.min_seconds}; a chapter takes a second at least")
     if args.output is not None and args.output.is_dir():
         raise ValueError(f"{args.output} is a folder; name a file for the chapters")
+    if args.output is not None and args.format is None and args.output.suffix.lower() not in FORMATS:
+        raise ValueError(f"{args.output} ends in none of {', '.join(FORMATS)}; name it so, or say --format")
     for given in (args.video, args.steps):
         if args.output is not None and args.output.exists() and given.exists() and args.output.samefile(given):
             raise ValueError(f"the chapters would take the place of {given}; name another file for them")

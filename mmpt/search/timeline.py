@@ -92,9 +92,9 @@ def allot_steps(scores: np.ndarray, least: int = 1) -> list[Part]:
     if not steps:
         raise ValueError("there is no step; give one at least")
     if least < 1 or seconds < steps * least:
+        less = ", or less time to each" if least > 1 else ""
         raise ValueError(
-            f"{steps:,} steps of at least {least} s each do not fit into {seconds:,} s; give fewer steps, or less time "
-            "to each"
+            f"{steps:,} steps of at least {least} s each do not fit into {seconds:,} s; give fewer steps{less}"
         )
     centred = np.asarray(scores, np.float64) - scores.mean(axis=0, dtype=np.float64)
     sums = np.vstack([np.zeros(steps), centred.cumsum(axis=0)])  # (T + 1, K): of the seconds before each bound

@@ -36,6 +36,7 @@ TICKS = 90_000  # per second; the clock of what is encoded anew
 AAC_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)  # samples per second
 USUAL_RATE = 48_000  # samples per second; the only one of these that every Opus encoder takes
 MOST_REORDERED = 16  # packets that come before the first one with a decoding time, in any codec
+EARLIEST = 30  # seconds that a copy may begin before its moment; most videos have a key frame every ten
 SOUND_LEAD = 1  # second; sound is decoded from so much before the clip on
 
 
@@ -47,7 +48,8 @@ def cut_clip(path: str | Path, start: float, end: float, target: str | Path) -> 
     """Write a part of a video, with its sound, as a file of its own.
 
     Nothing is encoded anew where the target's container can hold what the video has. Then the clip begins with the
-    last key frame at or before `start`, which may be seconds earlier. Otherwise the clip is exact, and takes longer.
+    last key frame at or before `start`, which may be seconds earlier, up to EARLIEST. Otherwise the clip is exact, and
+    takes longer.
 
     Args:
         path: the video file.
@@ -91,6 +93,8 @@ def _copy(path: Path, start: Fraction, end: Fraction, target: Path) -> tuple[flo
         packets = _from_key_frame(path, container, streams, start + zero, end + zero)
         first = next(packets)
         begin = _time(first)
+        if begin < start + zero - EARLIEST:
+            raise _CannotCopyError
         ends = [begin]
         with _opened(target) as output:
             copies = {stream.index: _template(output, stream) for stream in streams}

@@ -70,6 +70,15 @@ def test_packets_without_times_are_encoded_anew(tmp_path: Path):
     assert abs(first) < 0.02 and greys == pytest.approx([16 + 8 * (10 + k) for k in range(10)], abs=5)
 
 
+def test_a_copy_that_would_begin_long_before_its_moment_is_encoded_anew(tmp_path: Path):
+    options = {"g": "1000", "keyint_min": "1000", "sc_threshold": "0", "preset": "ultrafast"}
+    path = render(tmp_path / "one-key-frame.mp4", Track(shades(k % 200 + 16 for k in range(400)), FPS, options=options))
+    assert cut_clip(path, 29, 30, tmp_path / "copied.mp4")[0] == 0
+    assert cut_clip(path, 31, 32, tmp_path / "encoded.mp4") == (31, 32)
+    greys = look(tmp_path / "encoded.mp4")[2]
+    assert greys == pytest.approx([(310 + k) % 200 + 16 for k in range(10)], abs=5)
+
+
 def test_a_stream_whose_time_begins_late_is_cut_by_the_time_that_viewers_see(tmp_path: Path):
     times = [100 + k / FPS for k in range(60)]
     track = Track(shades(range(16, 256, 4)), FPS, times=times, options={**GOP, "qp": "4"})
