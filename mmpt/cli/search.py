@@ -21,7 +21,7 @@ EXAMPLES = """examples:
   mmpt search --queries shots.txt --json > found.json
 
 The score says how far a moment stands out: 1 is as good as chance alone would
-bring from this library, and a moment is a match from 1.4 on (--threshold).
+bring from this library, and a moment is a match from 1.3 on (--threshold).
 That nothing matches is an answer, with exit code 0.
 """
 MOST_LETTERS = 60  # of what is said and the like, in a table
@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_library(parser)
     parser.add_argument("--mode", choices=("seen", "said", "both"), help="look in pictures, captions or both (both)")
     parser.add_argument("--limit", type=int, default=10, metavar="N", help="moments at most (%(default)s)")
-    parser.add_argument("--threshold", metavar="X", help="score that a moment needs, or none (1.4)")
+    parser.add_argument("--threshold", metavar="X", help="score that a moment needs, or none (1.3)")
     parser.add_argument("--approximate", action="store_true", help="use the index that mmpt index optimize made")
     which = parser.add_argument_group("which videos")
     which.add_argument("--folder", metavar="FOLDER", help="only those below it")
