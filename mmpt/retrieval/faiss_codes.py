@@ -95,7 +95,7 @@ class Codes:
             count: how many for each; at most N.
 
         Returns:
-            int64 (Q, count): numbers of vectors, the largest first; -1 in place of those that FAISS cannot tell from the
-            worst, as all are for a query of zeros.
+            int64 (Q, count): numbers of vectors, the largest first; -1 in place of those that FAISS cannot tell from
+            the worst, as all are for a query of zeros.
         """
         return self._index.search(np.ascontiguousarray(queries, np.float32), count)[1]

@@ -111,9 +111,7 @@ class Snapshot:
         for query in queries:
             rows = np.concatenate([coded.nearest(query, wanted), coded.rest])
             rows = np.sort(rows if inside is None else rows[inside[rows]])
-            enough = len(rows) >= min(
-                count, total
-            )  # not where others than the allowed fit best, or codes are all alike
+            enough = len(rows) >= min(count, total)  # not where others fit best, or all codes are alike
             found.append(search(self._parts, query[None], count, rows if enough else allowed))
         return Hits(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
