@@ -4,15 +4,15 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
-from mmpt.search.records import VideoRecord
+from mmpt.search.sources import is_there
 from mmpt.search.store import Store
-from mmpt.search.store_tables import NUMBERS, WINDOWS
+from mmpt.search.store_tables import NUMBERS, WINDOWS, Entry
 from mmpt.utils.files import atomic_path
 from mmpt.utils.npyfile import header_bytes
 
@@ -61,48 +61,45 @@ def check(store: Store, *, repair: bool = False, on_video: Callable[[int, int], 
     records = store.videos()
     problems = [Problem("leftover", "", "", f"rows of a process that was stopped ({name})") for name in store.orphans()]
     problems += [Problem("double", video_id, "", "stands there twice") for video_id in store.doubles()]
-    lost = set(store.lost())
-    for number, record in enumerate(records.values(), 1):
-        problems += _check_video(store, record, lost=record.id in lost)
+    problems += [
+        Problem(
+            "missing file", record.id, record.path, "its file is gone; mmpt index update finds it where it was moved"
+        )
+        for record in records.values()
+        if not is_there(record.path)
+    ]
+    problems += [
+        Problem("lost vectors", video_id, records[video_id].path, "its vectors are gone; index it again")
+        for video_id in store.lost()
+        if video_id in records
+    ]
+    for number, entry in enumerate(store.entries(), 1):
+        problems += [Problem(kind, entry.record.id, entry.record.path, told) for kind, told in _faults(entry)]
         if on_video is not None:
-            on_video(number, len(records))
+            on_video(number, max(number, len(records)))
     if not repair:
         return problems
-    mended = [problem for problem in problems if REPAIRS[problem.kind]]
-    store.delete({problem.video for problem in mended if REPAIRS[problem.kind] == "taken out"})
+    store.delete({problem.video for problem in problems if REPAIRS[problem.kind] == "taken out"})
     store.tidy(force=True)
-    return [Problem(**{**asdict(p), "repaired": bool(REPAIRS[p.kind])}) for p in problems]
+    return [replace(problem, repaired=bool(REPAIRS[problem.kind])) for problem in problems]
 
 
-def _check_video(store: Store, record: VideoRecord, *, lost: bool) -> list[Problem]:
-    def problem(kind: Fault, detail: str) -> Problem:
-        return Problem(kind, record.id, record.path, detail)
-
-    found = []
-    if not Path(record.path).is_file():
-        found.append(problem("missing file", "its file is gone; mmpt index update finds it where it was moved to"))
-    if lost:
-        return [*found, problem("lost vectors", "its vectors are gone; index it again")]
-    kept = next(store.vectors([record.id]), None)
-    if kept is None:  # taken out meanwhile
-        return found
-    _, windows, vectors = kept
-    tokens = store.tokens(record.id)
-    if not (np.isfinite(vectors).all() and np.isfinite(tokens).all()):
-        found.append(problem("bad vectors", "its vectors hold numbers that are not finite; index it again"))
+def _faults(entry: Entry) -> Iterator[tuple[Fault, str]]:
+    """What is wrong with a video."""
+    record, windows = entry.record, entry.windows
+    if not (np.isfinite(entry.vectors).all() and np.isfinite(entry.tokens).all()):
+        yield "bad vectors", "its vectors hold numbers that are not finite; index it again"
     bounds = (
         len(windows)
         and windows.min() >= 0
         and windows.max() <= record.seconds
         and (windows[:, 0] < windows[:, 1]).all()
     )
-    if not bounds or len(windows) != record.windows or len(vectors) != len(windows) or len(tokens) != record.seconds:
-        found.append(problem("bad windows", "it has no windows, or others than its record says; index it again"))
-    if len(store.captions(record.id)) != record.captions:
-        found.append(
-            problem("captions", f"its record says {record.captions} captions, others are there; index it again")
-        )
-    return found
+    counts = (len(windows), len(entry.vectors), len(entry.tokens))
+    if not bounds or counts != (record.windows, record.windows, record.seconds):
+        yield "bad windows", "it has no windows, or others than its record says; index it again"
+    if len(entry.captions) != record.captions:
+        yield "captions", f"its record says {record.captions} captions, others are there; index it again"
 
 
 def stats(store: Store) -> dict[str, Any]:
@@ -124,7 +121,7 @@ def stats(store: Store) -> dict[str, Any]:
         "captions": sum(record.captions for record in records),
         "with_captions": sum(record.captions > 0 for record in records),
         "damaged": sum(bool(record.damage) for record in records),
-        "missing": sum(not Path(record.path).is_file() for record in records),
+        "missing": sum(not is_there(record.path) for record in records),
         "bytes": None if store.folder is None else _size(store.folder),
         "version": store.version(),
         "sources": [source.path for source in store.sources() if not source.excluded],
@@ -146,12 +143,15 @@ def export(store: Store, folder: str | os.PathLike[str], *, on_video: Callable[[
         How many videos.
 
     Raises:
-        ValueError: the folder holds an export already, or files of other kinds by these names.
+        ValueError: the folder holds an export already, or other files by these names.
     """
     target = Path(folder)
-    if (target / "about.json").exists():
-        raise ValueError(f"{target} holds an export already; name another folder, or remove it first")
-    records = store.videos()
+    names = ("about.json", "videos.jsonl", *(f"{name}.npy" for name, _ in _kinds(store)))
+    if there := [name for name in names if (target / name).exists()]:
+        raise ValueError(
+            f"{target} holds an export already, or another {there[0]}; name another folder, or remove it first"
+        )
+    total = len(store.videos())
     target.mkdir(parents=True, exist_ok=True)
     count = 0
     with contextlib.ExitStack() as stack:
@@ -159,16 +159,14 @@ def export(store: Store, folder: str | os.PathLike[str], *, on_video: Callable[[
         lines = stack.enter_context(
             stack.enter_context(atomic_path(target / "videos.jsonl")).open("w", encoding="utf-8")
         )
-        for video_id, windows, vectors in store.vectors(set(records)):
-            tokens, record = store.tokens(video_id), records[video_id]
+        for count, entry in enumerate(store.entries(), 1):
             rows = {"first_window": files["windows"].rows, "first_second": files["tokens"].rows}
-            for name, array in (("windows", windows), ("vectors", vectors), ("tokens", tokens)):
-                files[name].append(array)
-            said = [asdict(caption) for caption in store.captions(video_id)]
-            lines.write(json.dumps({**asdict(record), **rows, "said": said}, ensure_ascii=False) + "\n")
-            count += 1
+            for name, file in files.items():
+                file.append(getattr(entry, name))
+            said = [asdict(caption) for caption in entry.captions]
+            lines.write(json.dumps({**asdict(entry.record), **rows, "said": said}, ensure_ascii=False) + "\n")
             if on_video is not None:
-                on_video(count, len(records))
+                on_video(count, max(count, total))
     with atomic_path(target / "about.json") as path:  # the last: without it the export is not whole
         path.write_text(json.dumps(store.about, indent=1) + "\n", encoding="utf-8")
     return count

@@ -14,10 +14,7 @@ Listed = list[tuple[Path, Source]]
 
 def absolute(path: str | os.PathLike[str]) -> Path:
     """Give an absolute path; links are kept, since what a user calls a file is what is shown."""
-    try:
-        return Path(os.path.abspath(Path(path).expanduser()))
-    except RuntimeError:  # "~name" where nobody has that name
-        return Path(os.path.abspath(path))
+    return Path(os.path.abspath(os.path.expanduser(path)))
 
 
 def check_name(path: str | os.PathLike[str]) -> None:
@@ -42,6 +39,28 @@ def is_below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
+def is_there(path: str) -> bool:
+    """Whether something is at a path; also where that cannot be seen, as below a folder that is barred."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def is_away(path: str) -> bool:
+    """Whether a folder or file is not there, or holds nothing, as a folder does where a disk is to be plugged in."""
+    try:
+        with os.scandir(path) as found:
+            return next(found, None) is None
+    except NotADirectoryError:
+        return False
+    except OSError:
+        return True
+
+
 def list_videos(sources: Sequence[Source], *, strict: bool) -> tuple[Listed, list[str]]:
     """Find the video files of sources.
 
@@ -60,7 +79,7 @@ def list_videos(sources: Sequence[Source], *, strict: bool) -> tuple[Listed, lis
     unreadable: list[str] = []
     for source in sources:
         path = Path(source.path)
-        if not path.is_dir():
+        if not os.path.isdir(path):  # unlike pathlib's, False where nobody may look
             listed[path] = source
             continue
         found, barred = videos_below(path)

@@ -8,10 +8,10 @@ when they are old. Every write is one commit of LanceDB, which no other process 
 
 import json
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -20,9 +20,11 @@ from mmpt.search.records import Caption, VideoRecord
 from mmpt.search.store_database import MAX_NAMED, Database, Row, local_folder, one_of
 from mmpt.search.store_tables import (
     ABOUT,
+    CAPTIONS,
     FORMAT,
     SOURCES,
     TABLES,
+    VIDEOS,
     Entry,
     Source,
     caption_rows,
@@ -35,6 +37,8 @@ from mmpt.search.store_tables import (
     vector_rows,
 )
 from mmpt.search.store_upkeep import Upkeep
+
+T = TypeVar("T")
 
 PORTION = 64 << 20  # bytes of vectors that are read at a time
 
@@ -113,11 +117,7 @@ class Store(Upkeep):
         return self.about["dim"]
 
     def version(self) -> int:
-        """Say which state the library is in.
-
-        Returns:
-            A number that grows with each commit of any process that changes which videos there are.
-        """
+        """Say which state the library is in: the number grows with each commit of any process to its videos."""
         return self._database.version("videos")
 
     def videos(self) -> dict[str, VideoRecord]:
@@ -127,6 +127,11 @@ class Store(Upkeep):
             id -> record, in the order in which they came.
         """
         return {video_id: to_record(row) for video_id, row in self._rows().items()}
+
+    def video(self, video_id: str) -> VideoRecord | None:
+        """Give one of the library's videos, at a fraction of the time that `videos` takes; None where it has none."""
+        found = self._database.read("videos", "id", [video_id], VIDEOS.names)
+        return to_record(max(found, key=lambda row: row["revision"])) if found else None
 
     def put(
         self,
@@ -214,18 +219,21 @@ class Store(Upkeep):
             id, windows int32 (W, 2) and vectors float16 (W, D), in the order of `videos`. A video that another process
             takes out meanwhile is left out.
         """
-        rows = [row for video_id, row in self._rows().items() if ids is None or video_id in ids]
-        moved: list[str] = []
-        for row, kept in self._with_vectors(rows):
-            if kept is None:
-                moved.append(row["id"])
-                continue
+        for row, kept in self._settled(ids, self._with_vectors):
             yield row["id"], to_windows(kept["windows"]), to_vectors(kept["vectors"], self.dim)
-        if moved:  # another process has put them in anew, or taken them out
-            now = self._rows()
-            for row, kept in self._with_vectors([now[video_id] for video_id in moved if video_id in now]):
-                if kept is not None:
-                    yield row["id"], to_windows(kept["windows"]), to_vectors(kept["vectors"], self.dim)
+
+    def entries(self, ids: Collection[str] | None = None) -> Iterator[Entry]:
+        """Read all that is kept of videos, a bounded part at a time.
+
+        Args:
+            ids: which videos; all by default.
+
+        Yields:
+            Each in one state. A video that another process takes out meanwhile is left out, and one that has lost its
+            vectors.
+        """
+        for _, entry in self._settled(ids, self._with_entries):
+            yield entry
 
     def tokens(self, video_id: str) -> np.ndarray:
         """Read the vectors of a video's seconds.
@@ -336,6 +344,39 @@ class Store(Upkeep):
                 f"the library at {self.address} has no video {video_id!r}; see: mmpt library stats --videos"
             )
         return max(row["revision"] for row in found)
+
+    def _settled(
+        self, ids: Collection[str] | None, read: Callable[[list[Row]], Iterator[tuple[Row, T | None]]]
+    ) -> Iterator[tuple[Row, T]]:
+        """Rows of `videos` with what is read of each, where that is there."""
+        moved: list[str] = []
+        for row, kept in read([row for video_id, row in self._rows().items() if ids is None or video_id in ids]):
+            if kept is not None:
+                yield row, kept
+            else:
+                moved.append(row["id"])
+        now = self._rows() if moved else {}  # another process has put them in anew, or taken them out
+        for row, kept in read([now[video_id] for video_id in moved if video_id in now]):
+            if kept is not None:
+                yield row, kept
+
+    def _with_entries(self, rows: list[Row]) -> Iterator[tuple[Row, Entry | None]]:
+        """Rows of `videos`, each with all that is kept of it; captions first, which are dropped last."""
+        columns = ["revision", "windows", "vectors", "tokens"]
+        for part in self._by_size(rows):
+            said: dict[str, list[Row]] = {row["revision"]: [] for row in part}
+            for row in self._database.read("captions", "revision", list(said), CAPTIONS.names):
+                said[row["revision"]].append(row)
+            found = {row["revision"]: row for row in self._database.read("vectors", "revision", list(said), columns)}
+            for row in part:
+                kept = found.pop(row["revision"], None)
+                if kept is None:
+                    yield row, None
+                    continue
+                captions = sorted(said[row["revision"]], key=lambda caption: caption["number"])
+                windows, vectors = to_windows(kept["windows"]), to_vectors(kept["vectors"], self.dim)
+                tokens = to_vectors(kept["tokens"], self.dim)
+                yield row, Entry(to_record(row), windows, vectors, tokens, list(map(to_caption, captions)))
 
     def _with_vectors(self, rows: list[Row]) -> Iterator[tuple[Row, Row | None]]:
         """Rows of `videos`, each with its row of windows and vectors where there is one; a bounded part at a time."""

@@ -1,5 +1,6 @@
 """LanceDB as a library uses it: a few tables, rows in and out, and writes that get along with other processes'."""
 
+import contextlib
 import logging
 import os
 import random
@@ -33,6 +34,7 @@ class Database:
 
     Raises:
         ValueError: the address is a file's.
+        OSError: it cannot be reached.
     """
 
     def __init__(self, address: str | os.PathLike[str]) -> None:
@@ -41,7 +43,9 @@ class Database:
         if folder is not None and folder.exists() and not folder.is_dir():
             raise ValueError(f"{folder} is a file; a library is a folder, or an address such as s3://bucket/library")
         where = os.fspath(address) if folder is None else str(folder)
-        self._connection = lancedb.connect(where, read_consistency_interval=timedelta(0))
+        with _reaching(where):
+            self._connection = lancedb.connect(where, read_consistency_interval=timedelta(0))
+        self._where = where
         self._tables: dict[str, Any] = {}
 
     def make(self, schemas: Mapping[str, pa.Schema], *, text_table: str) -> None:
@@ -126,6 +130,26 @@ class Database:
         for part in _portions(values):
             persistent(lambda part=part: self._table(name).delete(one_of(column, part)))
 
+    def drop_older(self, name: str, on: str, order: str) -> list[str]:
+        """Leave one row of those with the same value in a column: the one that is the last by another column.
+
+        Args:
+            name: of the table.
+            on: column of the value.
+            order: the other column.
+
+        Returns:
+            What the rows that were removed had in that other column.
+        """
+        rows = self._table(name).search().select([on, order]).with_row_id(True).to_arrow().to_pylist()
+        rows.sort(key=lambda row: (row[order], row["_rowid"]))
+        last = {row[on]: row["_rowid"] for row in rows}
+        older = [row for row in rows if row["_rowid"] != last[row[on]]]
+        for row in older:  # the number of a row may be another's meanwhile, but not with its value too
+            where = f"{one_of(order, [row[order]])} AND _rowid = {row['_rowid']}"
+            persistent(lambda where=where: self._table(name).delete(where))
+        return [row[order] for row in older]
+
     def compact(self, name: str, *, force: bool = False) -> None:
         """Bring a table of many small pieces into a few, its index up to date, and let old versions go.
 
@@ -140,14 +164,15 @@ class Database:
 
     def _table(self, name: str) -> Any:
         if name not in self._tables:
-            self._tables[name] = self._connection.open_table(name)
+            with _reaching(self._where):
+                self._tables[name] = self._connection.open_table(name)
         return self._tables[name]
 
 
 def local_folder(address: str | os.PathLike[str]) -> Path | None:
     """Give the folder that an address is, or None for an object store's."""
     text = os.fspath(address)
-    return None if "://" in text else Path(text).expanduser().absolute()
+    return None if "://" in text else Path(os.path.abspath(os.path.expanduser(text)))
 
 
 def one_of(column: str, values: Iterable[str]) -> str:
@@ -179,6 +204,18 @@ def persistent(write: Callable[[], T]) -> T:
             logger.info("another process writes too; trying again (%s)", error)
         time.sleep(pause * (0.5 + jitter.random()))
         pause = min(2 * pause, 1.0)
+
+
+@contextlib.contextmanager
+def _reaching(where: str) -> Iterator[None]:
+    """Say of an object store that does not answer, or lets nobody in, what a user can do."""
+    try:
+        yield
+    except RuntimeError as error:
+        hint = "the address is right, and the keys that it needs are in the environment"
+        if local_folder(where) is not None:
+            hint = "its files can be read, and index into a new library where they are damaged"
+        raise OSError(f"{where} cannot be reached; see whether {hint} ({error})") from error
 
 
 def _is_conflict(error: Exception) -> bool:

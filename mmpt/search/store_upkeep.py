@@ -52,11 +52,10 @@ class Upkeep:
         Returns:
             How many revisions were taken away.
         """
-        rows = sorted(self._database.rows("videos", ["id", "revision"]), key=lambda row: row["revision"])
-        last = {row["id"]: row["revision"] for row in rows}
-        doubles = [row["revision"] for row in rows if row["revision"] != last[row["id"]]]
-        self._database.drop("videos", "revision", doubles)
-        left = [*doubles, *self.orphans(older_than)]
+        doubles = set(self._database.drop_older("videos", "id", "revision"))
+        if doubles:  # two rows may have one revision
+            doubles -= self._revisions("videos")
+        left = sorted(doubles.union(self.orphans(older_than)))
         self._drop(left)
         for name in TABLES:
             self._database.compact(name, force=force)
@@ -71,5 +70,5 @@ class Upkeep:
         return {row["revision"] for row in self._database.rows(name, ["revision"])}
 
     def _drop(self, revisions: Sequence[str]) -> None:
-        for name in ("captions", "vectors"):
+        for name in ("vectors", "captions"):  # where the vectors are, the captions are too
             self._database.drop(name, "revision", revisions)

@@ -10,6 +10,7 @@ import pytest
 from mmpt.search.checking import check, export, stats
 from mmpt.search.library import VideoLibrary
 from mmpt.search.store import Store
+from mmpt.search.store_database import Database
 from mmpt.search.store_tables import Entry, caption_rows, record_rows, vector_rows
 from mmpt.search.store_upkeep import ORPHAN_AGE
 from tests.search.entries import about_store, random_entry
@@ -94,6 +95,25 @@ def test_leftovers_and_doubles(store: Store) -> None:
     assert store.doubles() == [] and store.orphans() == [] and len(store.videos()) == 3
 
 
+def test_a_video_that_stands_there_twice_in_one_state_is_left_once(store: Store) -> None:
+    entry = at(random_entry(1), Path(store.videos()[random_entry(1).record.id].path))
+    revision = store._revision(entry.record.id)
+    store._database.append("videos", record_rows([entry.record], [revision]))
+    assert kinds(store) == [("double", entry.record.id, False)]
+    assert kinds(store, repair=True) == [("double", entry.record.id, True)] and kinds(store) == []
+    assert store.video(entry.record.id) == entry.record and len(store.captions(entry.record.id)) == 2
+
+
+def test_a_check_reads_the_videos_a_few_times_however_many_there_are(store: Store, monkeypatch) -> None:
+    store.put_many([random_entry(number) for number in range(10, 40)])
+    reads: list[str] = []
+    rows, read = Database.rows, Database.read
+    monkeypatch.setattr(Database, "rows", lambda self, name, *rest: reads.append(name) or rows(self, name, *rest))
+    monkeypatch.setattr(Database, "read", lambda self, name, *rest: reads.append(name) or read(self, name, *rest))
+    assert {kind for kind, _, _ in kinds(store)} == {"missing file"}
+    assert len(reads) < 15
+
+
 def test_a_missing_file_is_told_and_its_video_kept(store: Store) -> None:
     record = store.videos()[random_entry(0).record.id]
     Path(record.path).unlink()
@@ -136,6 +156,11 @@ def test_an_export_has_everything_in_files_that_need_no_database(own: VideoLibra
         assert [caption["text"] for caption in line["said"]] == [c.text for c in own.captions(line["id"])]
     with pytest.raises(ValueError, match="holds an export already"):
         own.export(target)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "vectors.npy").write_text("somebody's")
+    with pytest.raises(ValueError, match=r"or another vectors\.npy"):
+        own.export(tmp_path / "other")
+    assert (tmp_path / "other" / "vectors.npy").read_text() == "somebody's"
 
 
 def test_an_empty_library_is_sound_and_exports_empty_files(tmp_path: Path) -> None:

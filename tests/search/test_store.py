@@ -63,6 +63,34 @@ def test_an_address_of_an_object_store_passes_through(tmp_path: Path) -> None:
     assert [hit[0] for hit in store.full_text("pancake", 5)] == [random_entry(1).record.id] * 2
 
 
+def test_an_address_that_cannot_be_reached_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lancedb = pytest.importorskip("lancedb")
+
+    def unreachable(*args, **kwargs):
+        raise RuntimeError("Generic S3 error: Failed to resolve region")
+
+    monkeypatch.setattr(lancedb, "connect", unreachable)
+    with pytest.raises(OSError, match=r"s3://nobody/films cannot be reached.*keys.*resolve region"):
+        Store.open("s3://nobody/films")
+
+
+def test_a_home_of_nobody_is_a_folder_like_any_other() -> None:
+    with pytest.raises(FileNotFoundError, match="there is no library at ~nobody-has-this-name/films"):
+        Store.open("~nobody-has-this-name/films")
+
+
+def test_all_that_is_kept_of_videos_is_read_together(store: Store) -> None:
+    entries = [random_entry(1), random_entry(2, captions=0), random_entry(3)]
+    store.put_many(entries)
+    store._database.drop("vectors", "revision", [store._revision(entries[2].record.id)])
+    for found, put in zip(store.entries(), entries[:2], strict=True):
+        assert (found.record, found.captions) == (put.record, put.captions)
+        for name in ("windows", "vectors", "tokens"):
+            assert np.array_equal(getattr(found, name), getattr(put, name))
+    assert [entry.record.id for entry in store.entries([entries[1].record.id])] == [entries[1].record.id]
+    assert store.video(entries[0].record.id) == entries[0].record and store.video("unknown") is None
+
+
 def test_version_grows_with_commits_of_any_process_and_costs_little(store: Store) -> None:
     other = Store.open(store.address)
     before = other.version()
