@@ -11,7 +11,7 @@ from typing import Literal
 from mmpt.models.scorer import Scorer
 from mmpt.search.narration import CaptionFinder, Found
 from mmpt.search.records import VideoRecord
-from mmpt.search.sources import check_name, is_below
+from mmpt.search.sources import check_name, is_away, is_below, is_there
 from mmpt.search.store import Store
 from mmpt.search.store_tables import Entry, Source
 from mmpt.search.windows import encode
@@ -118,6 +118,7 @@ class Ingest:
         self._tell = on_event or (lambda event: None)
         self._version, self._records = -1, {}
         self._since_tidy = 0
+        self._written_over: set[str] = set()
 
     def take(self, paths: Sequence[tuple[Path, CaptionFinder]]) -> None:
         """Take videos in.
@@ -139,6 +140,7 @@ class Ingest:
                 if not self._take_one(claims, path, finder):
                     waiting.append((number, path, finder))
                     time.sleep(LOOK)
+        self._drop_written_over()
         if self._since_tidy:
             self._store.tidy()
 
@@ -155,12 +157,12 @@ class Ingest:
         """Find videos whose files are no longer there.
 
         Args:
-            sources: what was indexed. Videos below a folder that is itself not there are never taken out: its disk may
-                just not be plugged in.
+            sources: what was indexed. Videos below a folder that is itself not there, or is empty, are never taken out:
+                its disk may just not be plugged in.
             prune: take the others out.
         """
-        missing = [source.path for source in sources if not Path(source.path).exists()]
-        gone = [record for record in self._current().values() if not Path(record.path).exists()]
+        missing = [source.path for source in sources if is_away(source.path)]
+        gone = [record for record in self._current().values() if not is_there(record.path)]
         for record in gone:
             self._tell(Event("gone", record.path))
         self.report.gone += gone
@@ -212,10 +214,9 @@ class Ingest:
             return self._fail(str(file.path), str(error))
         except (OSError, ValueError) as error:
             return self._fail(str(file.path), str(error))
-        record, overwritten = entry.record, self._others_at(file)
+        record, changed = entry.record, self._writes_over(file)
         self._store.put_many([entry])
-        self._store.delete(overwritten)
-        kind, listed = ("changed", self.report.changed) if overwritten else ("added", self.report.added)
+        kind, listed = ("changed", self.report.changed) if changed else ("added", self.report.added)
         listed.append(record)
         for message in record.damage:
             self._warn(record.path, message, self.report.warned)
@@ -252,13 +253,12 @@ class Ingest:
 
     def _known(self, file: _File) -> None:
         record, path, kind = self._current()[file.id], str(file.path), "known"
-        overwritten = self._others_at(file)
+        self._writes_over(file)
         if record.path != path and not _holds(record):
             record = replace(record, path=path, modified=file.modified)
             self._store.change([record])
             self.report.renamed.append(record)
             kind = "renamed"
-        self._store.delete(overwritten)
         if file.said.problem:
             self._warn(path, file.said.problem, self.report.unread)
         elif file.said.digest != record.subtitles and record.path == path and self._recaption(record, file.said):
@@ -270,16 +270,23 @@ class Ingest:
         """Put a video in anew with other captions; False where another process took it out meanwhile."""
         captions = said.captions(record.id, record.seconds)
         record = replace(record, captions=len(captions), subtitles=said.digest)
-        kept = next(self._store.vectors([record.id]), None)
+        kept = next(self._store.entries([record.id]), None)
         if kept is None:
             return False
-        self._store.put_many([Entry(record, kept[1], kept[2], self._store.tokens(record.id), captions)])
+        self._store.put_many([replace(kept, record=record, captions=captions)])
         self.report.captions.append(record)
         return True
 
-    def _others_at(self, file: _File) -> list[str]:
-        """The videos that lay at a path before its file was written over by another video."""
-        return [old.id for old in self._current().values() if old.path == str(file.path) and old.id != file.id]
+    def _writes_over(self, file: _File) -> bool:
+        """Whether other videos lay at a path before this file did; they are kept in mind."""
+        others = {old.id for old in self._current().values() if old.path == str(file.path) and old.id != file.id}
+        self._written_over |= others
+        return bool(others)
+
+    def _drop_written_over(self) -> None:
+        """Take out videos whose files were written over, except those that turned up under another name."""
+        records = self._current()
+        self._store.delete([key for key in self._written_over if key in records and not _holds(records[key])])
 
     def _current(self) -> dict[str, VideoRecord]:
         """The library's videos, read again when any process changed them."""

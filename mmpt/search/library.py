@@ -16,7 +16,7 @@ from mmpt.search.ingest import ID_LETTERS, Ingest, Listener, Report
 from mmpt.search.matrix import WindowMatrix
 from mmpt.search.query import Query, Results, search
 from mmpt.search.records import Caption, VideoRecord
-from mmpt.search.sources import absolute, check_name, is_below, list_videos, wanted_again, with_finders
+from mmpt.search.sources import absolute, check_name, is_below, is_there, list_videos, wanted_again, with_finders
 from mmpt.search.store import Store
 from mmpt.search.store_database import local_folder
 from mmpt.search.store_tables import Source
@@ -145,7 +145,7 @@ class VideoLibrary:
         sources = [Source(str(absolute(path)), folder, language, encoding) for path in given]
         for source in sources:
             check_name(source.path)
-        there = [source for source in sources if Path(source.path).exists()]
+        there = [source for source in sources if is_there(source.path)]
         if not sources:
             raise ValueError("no path was given; give video files, or folders of them")
         if not there:
@@ -175,7 +175,7 @@ class VideoLibrary:
         store = self.store
         sources = store.sources()
         excluded = {source.path for source in sources if source.excluded}
-        there = [source for source in sources if not source.excluded and Path(source.path).exists()]
+        there = [source for source in sources if not source.excluded and is_there(source.path)]
         listed, unreadable = list_videos(there, strict=False)
         listed = [(path, source) for path, source in listed if str(path) not in excluded]
         ingest = self._ingest(store, on_event)
@@ -260,7 +260,7 @@ class VideoLibrary:
         Raises:
             ValueError: the library has none of that id.
         """
-        record = self.store.videos().get(video_id)
+        record = self.store.video(video_id)
         if record is None:
             raise ValueError(
                 f"the library has no video {video_id!r}; it was taken out, or the id is of another library"

@@ -1,5 +1,6 @@
 """A living library: files that are renamed, changed, copied, gone or taken out, and captions that come later."""
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,16 @@ def test_a_renamed_file_is_not_encoded_again(own: VideoLibrary, videos: Path, mo
     assert counted == [] and [record.path for record in report.renamed] == [str(videos / "cellar" / "hound.mp4")]
     assert own.video(before.id) == replace(before, path=str(videos / "cellar" / "hound.mp4"))
     assert report.gone == [] and report.known == 2
+
+
+def test_a_renamed_file_whose_name_another_video_took_is_not_encoded_again(
+    own: VideoLibrary, videos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted, soup = encodings(monkeypatch), ids(own)["soup.mp4"]
+    (videos / "kitchen" / "soup.mp4").rename(videos / "z.mp4")  # is met later than its old name
+    write_video(videos / "kitchen" / "soup.mp4", frames(4, seed=99), fps=10)
+    own.update()
+    assert counted == [4] and len(own.videos()) == 4 and ids(own)["z.mp4"] == soup
 
 
 def test_a_copy_is_the_same_video(own: VideoLibrary, videos: Path) -> None:
@@ -60,8 +71,9 @@ def test_two_files_that_change_places_keep_their_vectors(
     before = ids(own)
     for source, target in ((dog, spare), (soup, dog), (spare, soup)):
         source.rename(target)
+    counted = encodings(monkeypatch)
     own.update()
-    own.update()
+    assert counted == []
     assert ids(own) == {**before, "dog.mp4": before["soup.mp4"], "soup.mp4": before["dog.mp4"]}
 
 
@@ -80,6 +92,35 @@ def test_a_disk_that_is_not_plugged_in_takes_nothing_out(own: VideoLibrary, vide
     assert len(report.gone) == 3 and report.removed == 0 and len(own.videos()) == 3
     videos.with_name("unplugged").rename(videos)
     assert own.update().known == 3
+
+
+def test_an_empty_folder_may_be_where_a_disk_is_plugged_in(own: VideoLibrary, videos: Path) -> None:
+    videos.rename(videos.with_name("unplugged"))
+    videos.mkdir()
+    report = own.update(prune=True)
+    assert len(report.gone) == 3 and report.removed == 0 and len(own.videos()) == 3
+
+
+def test_a_folder_that_may_not_be_looked_into_takes_nothing_out(
+    own: VideoLibrary, videos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, walk = os.stat, os.scandir
+
+    def barred(real):
+        def refuse(path, *args, **kwargs):
+            if str(path).startswith(str(videos)):
+                raise PermissionError(13, "Permission denied", str(path))
+            return real(path, *args, **kwargs)
+
+        return refuse
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", barred(look))
+        patch.setattr(os, "scandir", barred(walk))
+        report = own.update(prune=True)
+        assert own.stats()["missing"] == 0 and own.check() == []
+    assert (report.gone, report.removed) == ([], 0) and "denied" in report.failed[0][1]
+    assert len(own.videos()) == 3
 
 
 def test_a_single_file_that_is_gone_can_be_pruned(videos: Path, tmp_path: Path, grid_scorer: Scorer) -> None:
