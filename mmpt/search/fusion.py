@@ -91,7 +91,8 @@ def fuse(seen: Sequence[Seen], said: Sequence[Spoken], *, firm_seen: int, firm_s
         firm_said: likewise of `said`.
 
     Returns:
-        Each of the places in one candidate, best first; of equal ones those that are seen come first, then by rank.
+        Each of the places in one candidate, best first: what is more than chance before what is not, whatever their
+        ranks; of equal ones those that are seen come first, then by rank.
     """
     by_video: dict[str, list[int]] = defaultdict(list)
     for rank, place in enumerate(seen[:firm_seen]):
@@ -102,16 +103,17 @@ def fuse(seen: Sequence[Seen], said: Sequence[Spoken], *, firm_seen: int, firm_s
         near = next((number for number in free if _touch(seen[number], spoken)), None)
         if near is not None:
             partner[near] = rank
-    ranked: list[tuple[float, int, int, Candidate]] = []
+    ranked: list[tuple[bool, float, int, int, Candidate]] = []
     for rank, place in enumerate(seen):
         other = partner.get(rank)
         value = _value(rank) + (0.0 if other is None else _value(other))
-        ranked.append((-value, 0, rank, Candidate(place.video, place, None if other is None else said[other])))
+        candidate = Candidate(place.video, place, None if other is None else said[other])
+        ranked.append((rank >= firm_seen, -value, 0, rank, candidate))
     paired = set(partner.values())
     for rank, spoken in enumerate(said):
         if rank not in paired:
-            ranked.append((-_value(rank), 1, rank, Candidate(spoken.video, None, spoken)))
-    return [candidate for *_, candidate in sorted(ranked, key=lambda row: row[:3])]
+            ranked.append((rank >= firm_said, -_value(rank), 1, rank, Candidate(spoken.video, None, spoken)))
+    return [candidate for *_, candidate in sorted(ranked, key=lambda row: row[:-1])]
 
 
 def _value(rank: int) -> float:

@@ -37,6 +37,13 @@ def test_what_is_chance_joins_nothing() -> None:
     assert len(fuse_some(seen, said, firm_seen=1, firm_said=0)) == 2
 
 
+def test_what_is_chance_comes_after_what_is_not() -> None:
+    seen, said = [place("a", 0, 4), place("b", 0, 4)], [spoken("c", 0, 4), spoken("d", 0, 4)]
+    found = fuse_some(seen, said, firm_seen=0, firm_said=1)
+    assert [candidate.video for candidate in found] == ["c", "a", "b", "d"]
+    assert [candidate.video for candidate in fuse_some(seen, said, firm_seen=2, firm_said=0)] == ["a", "b", "c", "d"]
+
+
 def test_what_is_seen_and_said_comes_first():
     seen = [place("a", 0, 4), place("b", 0, 4), place("c", 10, 14)]
     said = [spoken("d", 0, 2), spoken("c", 13, 15)]
