@@ -9,6 +9,7 @@ they stay right when padding is trimmed or when one of the parts is left out.
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import torch
@@ -137,21 +138,34 @@ class Packing:
         Returns:
             float (N, D).
         """
+        run = getattr(layer, "run_packed", partial(run_packed, layer))  # a layer divided among processes has its own
         if layer.gradient_checkpointing and layer.training:
-            return checkpoint(self._layer, layer, packed, additive, use_reentrant=False)
-        return self._layer(layer, packed, additive)
+            return checkpoint(run, self, packed, additive, use_reentrant=False)
+        return run(self, packed, additive)
 
-    def _layer(self, layer: BertLayer, packed: torch.Tensor, additive: torch.Tensor | None) -> torch.Tensor:
-        attention = layer.attention.self
-        heads = (attention.num_attention_heads, attention.attention_head_size)
-        query, key, value = (
-            self.unpack(part(packed)).unflatten(2, heads).transpose(1, 2)  # (N, D) -> (B, H, S, width of a head)
-            for part in (attention.query, attention.key, attention.value)
-        )
-        rate = attention.dropout.p if layer.training else 0.0
-        seen = scaled_dot_product_attention(query, key, value, additive, rate, scale=attention.scaling)
-        seen = self.pack(seen.transpose(1, 2).flatten(2))  # (B, H, S, width) -> (N, D)
-        return layer.feed_forward_chunk(layer.attention.output(seen, packed))
+
+def run_packed(layer: BertLayer, packing: Packing, packed: torch.Tensor, additive: torch.Tensor | None) -> torch.Tensor:
+    """Run a layer on rows without padding.
+
+    Args:
+        layer: a stock one.
+        packing: where the places belong.
+        packed: float (N, D).
+        additive: float (B, 1, S, S), what attention adds to its scores.
+
+    Returns:
+        float (N, D).
+    """
+    attention = layer.attention.self
+    heads = (attention.num_attention_heads, attention.attention_head_size)
+    query, key, value = (
+        packing.unpack(part(packed)).unflatten(2, heads).transpose(1, 2)  # (N, D) -> (B, H, S, width of a head)
+        for part in (attention.query, attention.key, attention.value)
+    )
+    rate = attention.dropout.p if layer.training else 0.0
+    seen = scaled_dot_product_attention(query, key, value, additive, rate, scale=attention.scaling)
+    seen = packing.pack(seen.transpose(1, 2).flatten(2))  # (B, H, S, width) -> (N, D)
+    return layer.feed_forward_chunk(layer.attention.output(seen, packed))
 
 
 def joint_sequence(

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from mmpt.training.optim import MovingAverage
+from mmpt.training.sharding import divided_like, part_of
 from mmpt.utils.disk import disk_full_told
 from mmpt.utils.files import atomic_path
 
@@ -154,19 +155,12 @@ def pack(
 
 
 @torch.no_grad()
-def unpack(
-    tensors: Mapping[str, torch.Tensor],
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer | None,
-    average: MovingAverage | None,
-) -> list[list[int]] | None:
-    """Put the tensors of a state where they belong.
+def unpack(tensors: Mapping[str, torch.Tensor], model: nn.Module) -> list[list[int]] | None:
+    """Put the weights of a state where they belong.
 
     Args:
-        tensors: what `pack` gave.
+        tensors: what `pack` gave, whole.
         model: changed in place.
-        optimizer: changed in place.
-        average: changed in place.
 
     Returns:
         The clusters, where there are some.
@@ -181,21 +175,38 @@ def unpack(
         raise ValueError(f"the state is that of another model: {', '.join(wrong[:5])} differ; --restart begins anew")
     for name, value in own.items():
         value.copy_(stored[name])
-    if average is not None:
-        for name, value in average.weights.items():  # without one the average begins here
-            value.copy_(tensors.get(f"average.{name}", stored[name]))
-    if optimizer is not None:
-        keys = ("step", "exp_avg", "exp_avg_sq")
-        moments = {
-            place: {key: tensors[f"optimizer.{key}.{name}"] for key in keys}
-            for place, name in enumerate(own)
-            if f"optimizer.step.{name}" in tensors
-        }
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
     if "clusters.sizes" not in tensors:
         return None
     parts = tensors["clusters.videos"].split(tensors["clusters.sizes"].tolist())
     return [part.tolist() for part in parts]
+
+
+def unpack_moments(
+    tensors: Mapping[str, torch.Tensor],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: MovingAverage | None,
+) -> None:
+    """Put the moments of a state, and its average, where they belong.
+
+    Args:
+        tensors: what `pack` gave, whole.
+        model: which has the state's weights, whole or divided.
+        optimizer: of the model; changed in place.
+        average: changed in place; one that the state does not have begins with the model's weights.
+    """
+    moments = {}
+    for place, (name, value) in enumerate(model.named_parameters()):
+        if f"optimizer.step.{name}" in tensors:
+            first, second = (
+                divided_like(tensors[f"optimizer.{key}.{name}"], value) for key in ("exp_avg", "exp_avg_sq")
+            )
+            step = tensors[f"optimizer.step.{name}"]
+            moments[place] = {"step": step, "exp_avg": first, "exp_avg_sq": second}
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+    for name, value in () if average is None else average.weights.items():
+        if f"average.{name}" in tensors:
+            part_of(value).copy_(part_of(divided_like(tensors[f"average.{name}"], value)))
 
 
 def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -28,7 +28,7 @@ class Estimate:
     Attributes:
         parameters: how many numbers are learnt.
         flops: operations of an update, of one process.
-        weight_bytes: of the weights, their gradient, the optimizer's moments and an average.
+        weight_bytes: of the weights, their gradient, the optimizer's moments and an average, in one process.
         batch_bytes: of what is kept of a batch for its gradient.
         losses: names of the parts of the loss.
     """
@@ -54,6 +54,7 @@ def estimate(
     optim: OptimConfig,
     casting: torch.autocast,
     accumulated: int,
+    parts: int = 1,
 ) -> Estimate:
     """Measure some items of a batch, and reckon with the whole.
 
@@ -64,6 +65,7 @@ def estimate(
         optim: how the model learns.
         casting: the precision.
         accumulated: batches of an update, in one process.
+        parts: how many processes divide the weights among themselves.
 
     Returns:
         The estimate.
@@ -90,7 +92,7 @@ def estimate(
     return Estimate(
         parameters=sum(value.numel() for value in parameters),
         flops=counter.get_total_flops() * scale * BACKWARD * accumulated,
-        weight_bytes=weights * (COPIES + (optim.ema_decay is not None)),
+        weight_bytes=weights * (COPIES + (optim.ema_decay is not None)) // parts,
         batch_bytes=int(sum(size for place, size in kept.items() if place not in own) * scale),
         losses=tuple(losses),
     )

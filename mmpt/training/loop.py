@@ -19,12 +19,13 @@ from mmpt.losses.base import total
 from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.tasks.base import Task
 from mmpt.training.batches import Batches, Keys
-from mmpt.training.checkpoint import Progress, State, pack, unpack
+from mmpt.training.checkpoint import Progress, State, pack, unpack, unpack_moments
 from mmpt.training.damage import refuse
 from mmpt.training.estimate import Estimate, estimate
 from mmpt.training.keeping import Keeper
-from mmpt.training.optim import MovingAverage, learning_rate, make_optimizer
+from mmpt.training.optim import SHARDED, MovingAverage, learning_rate, make_optimizer
 from mmpt.training.processes import Processes, SharedError
+from mmpt.training.sharding import joined
 from mmpt.training.signals import Stop
 from mmpt.training.telling import Observer
 from mmpt.utils.seeding import generator
@@ -71,8 +72,7 @@ class Trainer:
         self.progress = Progress()
         self.stopped = False  # whether any process was asked to stop; all know it after the same update
         self.wrapped: nn.Module = nn.Module.to(model, processes.device)
-        self.optimizer = make_optimizer(model, optim)
-        self.average = None if optim.ema_decay is None else MovingAverage(model, optim.ema_decay)
+        self._moments: Mapping[str, torch.Tensor] | None = None  # of a state to go on from, until there is an optimizer
         self.scaler = torch.amp.GradScaler(processes.device.type, enabled=optim.fp16)
         self.precision = torch.bfloat16 if optim.bf16 else torch.float16 if optim.fp16 else None
 
@@ -86,7 +86,8 @@ class Trainer:
         Raises:
             ValueError: it is that of another model.
         """
-        clusters = unpack(state.tensors, self.model, self.optimizer, self.average)
+        clusters = unpack(state.tensors, self.model)
+        self._moments = state.tensors
         if state.scaler:
             self.scaler.load_state_dict(state.scaler)
         self.progress = replace(state.progress)
@@ -96,9 +97,9 @@ class Trainer:
             self.train_batches.use(clusters)
 
     def state(self) -> State:
-        """Give all that a training needs to go on from here."""
+        """Give all that a training needs to go on from here, to the first process; all ask."""
         tensors = pack(self.model, self.optimizer, self.average, self.train_batches.clusters)
-        return State(self.progress, {}, tensors, self.scaler.state_dict())
+        return State(self.progress, {}, self.processes.gather(tensors), self.scaler.state_dict())
 
     def run(self, stop: Stop) -> None:
         """Train to the end, or until asked to stop; what is done is kept then.
@@ -109,11 +110,21 @@ class Trainer:
         Raises:
             NonFiniteError: a loss or a gradient is NaN or infinite.
         """
-        self.wrapped = self.processes.prepare(self.model)  # the first thing that processes do together
-        if self.optim.compile:  # only now: what has run while its operations were counted is never compiled
-            self.model.compile()
+        self._share_out()
         while not (self.finished or self.stopped):
             self._epoch(stop)
+
+    def _share_out(self) -> None:
+        """Begin to work together, which processes do only when all of them are ready."""
+        optim, model = self.optim, self.model
+        self.wrapped = self.processes.prepare(model, sharded=optim.ddp_backend == SHARDED)
+        self.optimizer = make_optimizer(model, optim)  # of what this process has of the weights
+        self.average = None if optim.ema_decay is None else MovingAverage(model, optim.ema_decay)
+        if self._moments is not None:
+            unpack_moments(self._moments, model, self.optimizer, self.average)
+            self._moments = None
+        if optim.compile:  # only now: what has run while its operations were counted is never compiled
+            model.compile()
 
     @property
     def finished(self) -> bool:
@@ -139,6 +150,7 @@ class Trainer:
                 optim=self.optim,
                 casting=self._casting(),
                 accumulated=frequency[min(progress.epoch, len(frequency) - 1)],
+                parts=self.processes.world if self.optim.ddp_backend == SHARDED else 1,
             )
         self.keeper.check(dict.fromkeys(("loss", *found.losses)))
         return found
@@ -176,9 +188,10 @@ class Trainer:
                 raise _Interrupted("asked to stop")
 
         try:
-            with self._trimming(), self.observer.work("embedding videos") as show:
+            whole = self.processes.whole(self.model)
+            with whole as model, _trimming(model), self.observer.work("embedding videos") as show:
                 plan = self.task.plan(
-                    self.model,
+                    model,
                     self.train_batches.dataset,
                     seed=self.optim.seed,
                     epoch=progress.epoch,
@@ -199,15 +212,6 @@ class Trainer:
             progress.statistics = dict(plan.statistics)
             self._tell("plan", {**plan.statistics, "seconds": time.perf_counter() - began})
         return True
-
-    @contextlib.contextmanager
-    def _trimming(self) -> Iterator[None]:
-        """Cut padding in a block also where training keeps it: a plan is not compiled."""
-        before, self.model.trim_padding = self.model.trim_padding, True
-        try:
-            yield
-        finally:
-            self.model.trim_padding = before
 
     def _groups(self) -> list[list[Keys]]:
         """The batches of each update that is left of the epoch, of all processes."""
@@ -282,9 +286,10 @@ class Trainer:
 
     def _clip(self) -> float:
         """Cut the gradient to `clip_norm`; its length before that."""
+        self.processes.drop_unused()
         self.scaler.unscale_(self.optimizer)
-        limit = self.optim.clip_norm or math.inf
-        return float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit))
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.optim.clip_norm or math.inf)
+        return float(joined(norm))
 
     def _step(self, group: Sequence[Keys]) -> None:
         progress = self.progress
@@ -332,11 +337,10 @@ class Trainer:
         world, rank = self.processes.world, self.processes.rank
         batches = self.valid_batches.of_epoch(0)
         sums: dict[str, float] = {}
-        self.model.eval()
-        average = contextlib.nullcontext() if self.average is None else self.average.in_place(self.model)
-        with average, torch.no_grad(), self._casting(), self.task.alone():
+        with self._shown() as model, torch.no_grad(), self._casting(), self.task.alone():
+            model.eval()
             for batch in self.valid_batches.read(batches[rank::world]):
-                losses = self.task.training_step(self.model, batch)
+                losses = self.task.training_step(model, batch)
                 sums = {name: sums.get(name, 0.0) + value.item() for name, value in losses.items()}
         self.model.train()
         return self._mean_of_validation(sums, len(batches))
@@ -350,22 +354,39 @@ class Trainer:
 
     def _keep(self, *, whole: bool, measure: float | None) -> None:
         """Write checkpoints and the state; the first process does, and the others wait for its word."""
-        average = contextlib.nullcontext() if self.average is None else self.average.in_place(self.model)
-        best = self.keeper.judge(self.progress, measure)
+        best, state = self.keeper.judge(self.progress, measure), self.state()
         failed: OSError | None = None
-        if self.processes.first:
-            try:
-                with average:
-                    self.keeper.write(self.model, self.progress, whole=whole, measure=measure, best=best)
-                self.keeper.write_state(self.state())
-            except OSError as error:
-                failed = error
+        try:
+            with self._shown() as model:
+                if self.processes.first:
+                    self.keeper.write(model, self.progress, whole=whole, measure=measure, best=best)
+            if self.processes.first:
+                self.keeper.write_state(state)
+        except OSError as error:
+            failed = error
         if self.processes.sum([float(failed is not None)])[0]:
             raise SharedError(str(failed or ""))
+
+    @contextlib.contextmanager
+    def _shown(self) -> Iterator[MMPTPreTrainedModel]:
+        """The model that is validated and written: whole, with averaged weights where an average is kept."""
+        average = contextlib.nullcontext() if self.average is None else self.average.in_place(self.model)
+        with average, self.processes.whole(self.model) as model:
+            yield model
 
     def _tell(self, kind: str, values: Mapping[str, float]) -> None:
         progress = self.progress
         self.observer.tell({"kind": kind, "epoch": progress.epoch + 1, "update": progress.updates, **values})
+
+
+@contextlib.contextmanager
+def _trimming(model: MMPTPreTrainedModel) -> Iterator[None]:
+    """Cut padding in a block also where training keeps it: a plan is not compiled."""
+    before, model.trim_padding = model.trim_padding, True
+    try:
+        yield
+    finally:
+        model.trim_padding = before
 
 
 def _with_total(parts: Mapping[str, float]) -> dict[str, float]:

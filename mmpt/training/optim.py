@@ -7,8 +7,11 @@ import torch
 from torch import nn
 
 from mmpt.config.training import OptimConfig
+from mmpt.training.sharding import SUPPORTED
 
 OPTIMIZERS = ("adam", "adamw")  # one and the same: weight decay is apart from the gradient in both, as in the original
+BACKENDS = ("no_c10d", "c10d", "pytorch_ddp", "legacy_ddp", "slow_mo")  # one and the same: each process has a copy
+SHARDED = "fully_sharded"
 SCHEDULES = ("polynomial_decay", "fixed")
 FUSED = ("cpu", "cuda")  # devices on which one call updates all weights
 
@@ -27,6 +30,12 @@ def check_optim(config: OptimConfig) -> None:
         problems.append(f"optimizer is {config.optimizer!r}; it takes {' or '.join(OPTIMIZERS)}")
     if config.lr_scheduler not in SCHEDULES:
         problems.append(f"lr_scheduler is {config.lr_scheduler!r}; it takes {' or '.join(SCHEDULES)}")
+    if config.ddp_backend not in (None, *BACKENDS, SHARDED):
+        problems.append(f"ddp_backend is {config.ddp_backend!r}; it takes {', '.join(BACKENDS)} or {SHARDED}")
+    if config.ddp_backend == SHARDED and not SUPPORTED:
+        problems.append(
+            f"ddp_backend {SHARDED} needs a newer torch than {torch.__version__}, 2.13 for example; or take no_c10d"
+        )
     if not config.lr or min(config.lr) < 0:
         problems.append(f"lr is {config.lr}; it takes a number above 0, 5.0e-05 in every published YAML file")
     if config.max_epoch is None and config.max_update is None:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 
@@ -11,6 +11,9 @@ import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 from torch import nn
+
+from mmpt.models.base import MMPTPreTrainedModel
+from mmpt.training.sharding import Shards, gathered
 
 PATIENCE = timedelta(hours=2)  # that a process waits for another which is busy; one that has ended is noticed at once
 
@@ -48,22 +51,55 @@ class Processes:
         self.rank: int = self._accelerator.process_index
         self.world: int = self._accelerator.num_processes
         self.device: torch.device = self._accelerator.device
+        self._shards: Shards | None = None
 
     @property
     def first(self) -> bool:
         """Whether this is the process that writes and tells."""
         return self.rank == 0
 
-    def prepare(self, model: nn.Module) -> nn.Module:
+    def prepare(self, model: MMPTPreTrainedModel, *, sharded: bool = False) -> nn.Module:
         """Move a model to the device, and let its gradients be the mean over all processes.
 
         Args:
             model: changed in place.
+            sharded: let each of several processes keep a part of every weight, in place of a copy.
 
         Returns:
             What is to be called for a training step.
         """
-        return self._accelerator.prepare(model)
+        if not sharded or self.world == 1:
+            return self._accelerator.prepare(model)
+        nn.Module.to(model, self.device)
+        self._shards = Shards(model)
+        return model
+
+    def whole(self, model: MMPTPreTrainedModel) -> AbstractContextManager[MMPTPreTrainedModel]:
+        """Give a model for anything but training steps. All processes ask; what they do with it need not be the same.
+
+        Args:
+            model: what `prepare` took.
+
+        Returns:
+            A block with a model that has the weights as they are now; `model` itself where it is not shared out.
+        """
+        return nullcontext(model) if self._shards is None else self._shards.whole()
+
+    def gather(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Put together what is shared out. All processes ask.
+
+        Args:
+            tensors: weights, or what belongs to weights.
+
+        Returns:
+            The same, whole; where they are shared out, nothing in processes that do not write.
+        """
+        return dict(tensors) if self._shards is None else gathered(tensors, keep=self.first)
+
+    def drop_unused(self) -> None:
+        """Leave weights without a gradient that no process's batch used, however gradients are shared."""
+        if self._shards is not None:
+            self._shards.drop_unused()
 
     def keep_gradients(self, model: nn.Module) -> AbstractContextManager[None]:
         """Let gradients of a block add up in this process only, because another batch follows.
@@ -74,6 +110,8 @@ class Processes:
         Returns:
             The block.
         """
+        if self._shards is not None:
+            return self._shards.keep_gradients()
         return self._accelerator.no_sync(model) if self.world > 1 else nullcontext()
 
     def sum(self, values: Sequence[float]) -> list[float]:
