@@ -68,9 +68,10 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"the library is given twice, as {args.folder} and as --library {args.library}; leave one out")
     args.library = args.folder or args.library
     from mmpt.cli.console import err, quiet_transformers
-    from mmpt.server.running import check_installed
+    from mmpt.utils.optional import require
 
-    check_installed()
+    for module in ("fastapi", "uvicorn"):
+        require(module, extra="serve")
     settings = make_settings(args)
     library = open_library(args, create=settings.uploads is not None)
     listener = bind(settings.host, settings.port)

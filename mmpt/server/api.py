@@ -34,7 +34,7 @@ from mmpt.server.schemas import (
     VideoList,
     Width,
 )
-from mmpt.server.streaming import TYPES, VideoResponse, open_video
+from mmpt.server.streaming import TYPES, VideoResponse
 from mmpt.server.subtitles import webvtt
 
 KEEP = "private, max-age=604800, immutable"  # a video's id is its content, so its pictures never change
@@ -144,7 +144,7 @@ async def thumbnail(
 ) -> Response:
     """Give a frame as a JPEG file."""
     record = await in_thread(place, lambda: place.record(video_id))
-    await to_thread.run_sync(_check_file, record)
+    os.close(await place.open(record))  # only to see that it is still the one
     moment = round(min(second, record.seconds), 1)
     try:
         picture = await place.pictures.get(record.id, record.path, moment, int(width))
@@ -169,7 +169,7 @@ async def thumbnail(
 async def stream(place: HallOf, video_id: VideoId) -> Response:
     """Send a video's file, or the part of it that the header Range asks for."""
     record = await in_thread(place, lambda: place.record(video_id))
-    return VideoResponse(record, place.streaming)
+    return VideoResponse(record, place.streaming, place.open)
 
 
 @router.get(
@@ -248,7 +248,3 @@ def _as_moment(place: Hall, moment: Moment) -> FoundMoment:
 
 def _said(place: Hall, record: VideoRecord) -> list[Caption]:
     return place.library.captions(record.id) if record.captions else []
-
-
-def _check_file(record: VideoRecord) -> None:
-    os.close(open_video(record))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from anyio import to_thread
 from fastapi import Request
 
 from mmpt.search.example import example_vector
@@ -16,6 +17,7 @@ from mmpt.server.limits import Gate, Pace
 from mmpt.server.metrics import Metrics
 from mmpt.server.pictures import Pictures
 from mmpt.server.settings import Settings
+from mmpt.server.streaming import open_video
 from mmpt.server.uploads import Uploads
 
 SEARCHES_WAITING = 16  # searches and curves that wait for their turn
@@ -55,6 +57,7 @@ class Hall:
         self.pictures = Pictures(processes=settings.decoders)
         self.searching = Gate("searches", running=settings.searches, waiting=SEARCHES_WAITING, patience=PATIENCE)
         self.reading = Gate("look-ups", running=4, waiting=64, patience=PATIENCE)
+        self.opening = Gate("checks of files", running=2, waiting=64, patience=PATIENCE)
         self.streaming = Gate("videos", running=settings.streams, waiting=0, patience=1)
         self.pace = Pace("searches", per_second=settings.per_second, burst=settings.burst)
         self.knocking = Pace("attempts to log in", per_second=0.2, burst=5)
@@ -95,6 +98,18 @@ class Hall:
         if record is None:
             raise ProblemError(404, f"the library has no video {video_id}", "GET /api/videos lists them")
         return record
+
+    async def open(self, record: VideoRecord) -> int:
+        """Open a video's file; few at a time, since one whose time has changed is read whole to know it again.
+
+        Returns:
+            A file descriptor.
+
+        Raises:
+            ProblemError: as `open_video`, and 429 where others are being read.
+        """
+        async with self.opening.slot():
+            return await to_thread.run_sync(open_video, record)
 
     def title(self, record: VideoRecord) -> str:
         """Give the name of a video: its file's, or the one that it was uploaded under."""

@@ -1,8 +1,10 @@
 """Videos over HTTP, whole or in ranges, as players ask for them (RFC 9110, section 14)."""
 
+import asyncio
 import os
 import re
 import stat
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
@@ -132,23 +134,27 @@ class VideoResponse(Response):
     Args:
         record: the video.
         gate: how many are sent at a time.
+        opened: opens its file, as `open_video` does.
     """
 
-    def __init__(self, record: VideoRecord, gate: Gate) -> None:
+    def __init__(self, record: VideoRecord, gate: Gate, opened: Callable[[VideoRecord], Awaitable[int]]) -> None:
         super().__init__(media_type=TYPES.get(Path(record.path).suffix.lower(), "application/octet-stream"))
         self._record = record
         self._gate = gate
+        self._opened = opened
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request; raises ProblemError before anything is sent."""
         async with self._gate.slot():
-            file = await to_thread.run_sync(open_video, self._record)
+            file = await self._opened(self._record)
+            gone = asyncio.create_task(_until_gone(receive))  # what is sent to one who left is lost without an error
             try:
-                await self._answer(file, scope, send)
+                await self._answer(file, scope, send, gone)
             finally:
+                gone.cancel()
                 os.close(file)
 
-    async def _answer(self, file: int, scope: Scope, send: Send) -> None:
+    async def _answer(self, file: int, scope: Scope, send: Send, gone: asyncio.Task[None]) -> None:
         about = os.fstat(file)
         asked = Headers(scope=scope)
         tag, changed = f'"{self._record.id}"', formatdate(int(about.st_mtime), usegmt=True)
@@ -171,14 +177,20 @@ class VideoResponse(Response):
         await _begin(send, 200 if part.whole else 206, headers)
         left = 0 if scope["method"] == "HEAD" else part.count
         place = part.first
-        while left:
+        while left and not gone.done():
             block = await to_thread.run_sync(os.pread, file, min(BLOCK, left), place)
             if not block:  # the file shrank meanwhile: end the connection, since what was promised cannot come
                 raise OSError(f"{self._record.path} became shorter while it was sent")
             place, left = place + len(block), left - len(block)
-            await send({"type": "http.response.body", "body": block, "more_body": left > 0})
+            message = {"type": "http.response.body", "body": block, "more_body": left > 0}
+            await send(message)
         if scope["method"] == "HEAD" or not part.count:
             await send({"type": "http.response.body"})
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _begin(send: Send, status: int, headers: dict[str, str]) -> None:

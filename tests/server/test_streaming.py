@@ -1,5 +1,6 @@
 """Ranges as players ask for them."""
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 
 from mmpt.search.records import VideoRecord
 from mmpt.server.errors import ProblemError
-from mmpt.server.streaming import Part, choose, open_video
+from mmpt.server.limits import Gate
+from mmpt.server.streaming import BLOCK, Part, VideoResponse, choose, open_video
 
 SIZE = 1000
 
@@ -85,3 +87,28 @@ def test_a_file_that_was_only_touched_is_still_the_video(tmp_path: Path, monkeyp
     with pytest.raises(ProblemError) as caught:
         open_video(known)
     assert caught.value.status == 404
+
+
+def test_nothing_more_is_read_for_one_who_left(tmp_path: Path):
+    path = tmp_path / "video.mp4"
+    with path.open("wb") as file:
+        file.truncate(1000 * BLOCK)
+    gate, gone, sent = Gate("videos", running=1, waiting=0, patience=1), asyncio.Event(), []
+
+    async def receive() -> dict:
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message) -> None:
+        sent.append(message)
+        if len(sent) == 4:
+            gone.set()  # a server throws away what is sent from here on, and says nothing
+        await asyncio.sleep(0)
+
+    async def opened(video: VideoRecord) -> int:
+        return open_video(video)
+
+    scope = {"type": "http", "method": "GET", "headers": []}
+    asyncio.run(VideoResponse(record(path), gate, opened)(scope, receive, send))
+    assert 4 <= len(sent) < 10
+    assert gate.running == 0
