@@ -1,5 +1,6 @@
 """The page: a few files, held in memory, that need no build step and load nothing from elsewhere."""
 
+import asyncio
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ TYPES = {
     ".svg": "image/svg+xml",
 }
 MAX_FORM = 4096  # bytes
+FORM_SECONDS = 10.0  # in which it must come
 
 router = APIRouter(include_in_schema=False)
 
@@ -86,12 +88,7 @@ async def login(request: Request) -> Response:
     """Take the token, and give a cookie that stands for it; what was to be opened is opened then."""
     place = hall(request)
     place.knocking.take(client(request))
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_FORM:
-            raise ProblemError(413, "the form is too large", "send the token alone")
-    given = parse_qs(body.decode("latin-1")).get("token", [""])[0].strip()
+    given = parse_qs(await _form(request)).get("token", [""])[0].strip()
     query = f"?{request.url.query}" if request.url.query else ""
     if place.settings.token is None:
         return RedirectResponse(f"/{query}", status_code=303)
@@ -106,12 +103,17 @@ async def login(request: Request) -> Response:
     return answer
 
 
-@router.post("/logout")
-async def logout() -> Response:
-    """Forget the cookie."""
-    answer = RedirectResponse("/login", status_code=303)
-    answer.delete_cookie(COOKIE, path="/")
-    return answer
+async def _form(request: Request) -> str:
+    body = b""
+    try:
+        async with asyncio.timeout(FORM_SECONDS):
+            async for part in request.stream():
+                body += part
+                if len(body) > MAX_FORM:
+                    raise ProblemError(413, "the form is too large", "send the token alone")
+    except TimeoutError:
+        raise ProblemError(400, f"the form did not come within {FORM_SECONDS:g} s", "send it again") from None
+    return body.decode("latin-1")
 
 
 def _send(name: str, request: Request, *, status: int = 200) -> Response:

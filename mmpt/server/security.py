@@ -126,7 +126,7 @@ class Guard:
         _check_origin(path, method, host, headers)
         if self._sessions is None or path.startswith(OPEN) or self._is_known(self._sessions, headers):
             return
-        if path == "/":
+        if path in ("/", "/docs"):
             query = scope["query_string"].decode("latin-1")  # what was to be opened is opened after the login
             raise ProblemError(
                 303, "a token is needed", "log in", {"Location": f"/login?{query}" if query else "/login"}

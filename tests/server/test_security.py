@@ -1,11 +1,15 @@
 """Who is let in, and what a browser is told."""
 
+import asyncio
 import re
 from pathlib import Path
 
 import pytest
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
+from mmpt.server import pages
+from mmpt.server.errors import ProblemError
 from mmpt.server.security import COOKIE, SESSION_SECONDS, Sessions, allowed_hosts
 from mmpt.server.settings import Settings
 from tests.server.conftest import Client
@@ -85,12 +89,13 @@ def test_another_origin_cannot_send_anything(serve: Client, tmp_path: Path):
 
 
 def test_without_the_token_nothing_of_the_library_is_told(guarded: TestClient):
-    for path in ("/api/library", "/api/search?q=dog", "/api/videos", "/api/metrics", "/api/openapi.json", "/docs"):
+    for path in ("/api/library", "/api/search?q=dog", "/api/videos", "/api/metrics", "/api/openapi.json"):
         answer = guarded.get(path)
         refused(answer, 401)
         assert answer.headers["www-authenticate"] == "Bearer"
     assert guarded.get("/api/health").json() == {"status": "ok"}
     assert guarded.get("/?q=dog").headers["location"] == "/login?q=dog"
+    assert guarded.get("/docs").headers["location"] == "/login"
 
 
 @pytest.mark.parametrize("given", ["Bearer wrong-wrong-wrong", "Bearer ", "Basic " + TOKEN, TOKEN, "Bearer \xe9"])
@@ -109,7 +114,7 @@ def test_a_login_gives_a_cookie_that_is_not_the_token(guarded: TestClient):
     assert "HttpOnly" in cookie and "SameSite=lax" in cookie and TOKEN not in cookie
     assert guarded.get("/api/library").status_code == 200
     assert guarded.get("/").status_code == 200
-    guarded.post("/logout")
+    guarded.cookies.clear()
     refused(guarded.get("/api/library"), 401)
 
 
@@ -117,6 +122,18 @@ def test_guessing_is_slowed_down(guarded: TestClient):
     statuses = [guarded.post("/login", data={"token": f"guess-{number}"}).status_code for number in range(7)]
     assert statuses == [401] * 5 + [429] * 2
     assert guarded.post("/login", content=b"token=" + b"x" * 10_000).status_code in (413, 429)
+
+
+def test_a_form_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pages, "FORM_SECONDS", 0.05)
+
+    async def receive() -> dict:
+        await asyncio.sleep(60)
+        return {}
+
+    with pytest.raises(ProblemError) as caught:
+        asyncio.run(pages._form(Request({"type": "http", "method": "POST", "headers": []}, receive)))
+    assert caught.value.status == 400
 
 
 def test_a_session_ends_and_cannot_be_made_up():

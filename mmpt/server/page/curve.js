@@ -40,9 +40,9 @@ export class Curve {
   show(values) {
     this.values = values;
     if (!values.length) return;
-    const least = Math.min(...values);
-    const range = Math.max(...values) - least || 1;
-    const height = (value) => 94 - (86 * (value - least)) / range;
+    this.least = values.reduce((one, other) => Math.min(one, other)); // of a long video there are too many for arguments
+    this.range = values.reduce((one, other) => Math.max(one, other)) - this.least || 1;
+    const height = (value) => 94 - (86 * (value - this.least)) / this.range;
     const points = values.map((value, second) => `${((second + 0.5) * 1000) / values.length},${height(value).toFixed(2)}`);
     const line = [`0,${height(values[0]).toFixed(2)}`, ...points, `1000,${height(values.at(-1)).toFixed(2)}`].join("L");
     $("curve-line").setAttribute("d", `M${line}`);
@@ -65,9 +65,8 @@ export class Curve {
   }
 
   percent(second) {
-    const least = Math.min(...this.values);
     const value = this.values[Math.min(this.values.length - 1, Math.floor(second))];
-    return Math.round((100 * (value - least)) / (Math.max(...this.values) - least || 1));
+    return Math.round((100 * (value - this.least)) / this.range);
   }
 
   second(event) {

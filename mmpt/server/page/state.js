@@ -7,6 +7,8 @@ export function read(search = location.search) {
   const state = {};
   for (const field of FIELDS) state[field] = parameters.get(field) || "";
   if (!["seen", "said"].includes(state.mode)) state.mode = "both";
+  if (!/^[0-9a-f]{16}$/.test(state.video)) state.video = ""; // it becomes part of addresses
+  if (!(Number(state.at) >= 0 && Number(state.at) <= 1e6)) state.at = ""; // a player takes no other numbers
   return state;
 }
 
