@@ -1,7 +1,7 @@
 """A process that makes thumbnails, so that no video, however made, can bring the server down.
 
 On stdin it takes a line of JSON for each picture, [path, second, width]; on stdout it answers with a line, the number
-of bytes that follow, or a message that begins with "!".
+of bytes that follow, or a message that begins with "!". It begins with a line that says that it is ready.
 """
 
 import json
@@ -9,6 +9,7 @@ import sys
 
 from mmpt.server.confine import confine
 
+READY = b"ready\n"  # before the first answer: what was imported does not count as a picture's time
 MEMORY = 2 << 30  # bytes of address space
 
 
@@ -18,6 +19,8 @@ def main() -> int:
     from mmpt.video.thumbnails import thumbnail  # only now, within the limits
 
     out = sys.stdout.buffer
+    out.write(READY)
+    out.flush()
     for line in sys.stdin:
         path, second, width = json.loads(line)
         try:

@@ -10,7 +10,9 @@ from collections import OrderedDict
 from pathlib import Path
 
 from mmpt.server.limits import Gate
+from mmpt.server.picture_worker import READY
 
+START_SECONDS = 60.0  # that a process may take to begin, on a busy machine
 SECONDS = 10.0  # that a picture may take; a healthy file takes a hundredth of it
 KEPT = 64 << 20  # bytes of pictures in memory
 WAITING = 64  # pictures that may be waited for; a page shows a few dozen
@@ -62,6 +64,11 @@ class Pictures:
                 self._keep(key, await self._make([path, second, width]))
         return self._kept[key]
 
+    async def warm_up(self) -> None:
+        """Start a process, so that the first picture is as fast as the others."""
+        with contextlib.suppress(PictureError, TimeoutError, OSError):
+            self._idle.append(await _start())
+
     async def close(self) -> None:
         """End the processes."""
         while self._idle:
@@ -74,7 +81,10 @@ class Pictures:
             self._size -= len(self._kept.popitem(last=False)[1])
 
     async def _make(self, order: list) -> bytes:
-        process = self._idle.pop() if self._idle else await _start()
+        try:
+            process = self._idle.pop() if self._idle else await _start()
+        except TimeoutError:
+            raise PictureError("the process that reads videos does not start") from None
         try:
             answer = await asyncio.wait_for(_ask(process, order), self._seconds)
         except TimeoutError:
@@ -95,9 +105,19 @@ class Pictures:
 async def _start() -> Process:
     environment = package_environment() | dict.fromkeys(ONE_THREAD, "1")
     words = (sys.executable, "-m", "mmpt.server.picture_worker")
-    return await asyncio.create_subprocess_exec(
+    process = await asyncio.create_subprocess_exec(
         *words, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=environment, start_new_session=True
     )
+    assert process.stdout is not None
+    try:
+        ready = await asyncio.wait_for(process.stdout.readline(), START_SECONDS)
+    except BaseException:
+        await _end(process)
+        raise
+    if ready != READY:
+        await _end(process)
+        raise PictureError("the process that reads videos does not start")
+    return process
 
 
 def package_environment() -> dict[str, str]:

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
+import time
 import unicodedata
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -12,12 +14,15 @@ from pathlib import Path
 from uuid import uuid4
 
 from anyio import to_thread
+from starlette.requests import ClientDisconnect
 
 from mmpt.server.errors import ProblemError
 
 HEAD = 64  # bytes that say what a file is
 SILENCE = 30.0  # seconds without a byte after which a client is given up
+SLOWEST = 16 << 10  # bytes a second, over time; who is slower is given up, for others wait for the place
 SPARE = 256 << 20  # bytes of disk that stay free
+STRIDE = 16 << 20  # bytes after which the disk is looked at again
 PART = ".part"  # ending of a file that is being received
 ID_LETTERS = 16
 KINDS = "mp4, mov, mkv, webm or avi"
@@ -79,23 +84,25 @@ async def receive(body: AsyncIterator[bytes], folder: Path, *, announced: int | 
         The file; nothing of it is left where an error is raised.
 
     Raises:
-        ProblemError: 413, too large; 415, no video; 400, empty, or the client stopped; 507, the disk is full.
+        ProblemError: 413, too large; 415, no video; 400, empty, or the client left or is slow; 507, the disk is full.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if announced is not None and announced > most:
         raise _too_large(most)
-    if shutil.disk_usage(folder).free < (announced or 0) + SPARE:
-        raise ProblemError(507, "the server's disk is nearly full", "free some space there and try again")
+    _check_disk(folder, announced or 0)
     path = folder / f"{uuid4().hex}{PART}"
     try:
         return await _write(body, path, most)
-    except BaseException:
+    except BaseException as error:
         path.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise _full_disk() from None
         raise
 
 
 async def _write(body: AsyncIterator[bytes], path: Path, most: int) -> Received:
     digest, size, head, suffix = hashlib.sha256(), 0, b"", None
+    begin = time.monotonic()
     parts = aiter(body)
     with path.open("xb") as file:
         os.chmod(path, 0o600)
@@ -105,6 +112,10 @@ async def _write(body: AsyncIterator[bytes], path: Path, most: int) -> Received:
                 size += len(part)
                 if size > most:
                     raise _too_large(most)
+                if size < SLOWEST * (time.monotonic() - begin - SILENCE):
+                    raise ProblemError(400, f"less than {SLOWEST >> 10} KiB a second came", "use a faster connection")
+                if size % STRIDE < len(part):
+                    _check_disk(path.parent, 0)
                 if len(head) < HEAD:
                     head = (head + part)[:HEAD]
                     suffix = _known(head) if len(head) == HEAD else None
@@ -120,6 +131,8 @@ async def _next(parts: AsyncIterator[bytes]) -> bytes:
         return await asyncio.wait_for(anext(parts), SILENCE)
     except TimeoutError:
         raise ProblemError(400, f"no byte came for {SILENCE:g} s", "send the file again") from None
+    except ClientDisconnect:
+        raise ProblemError(400, "the client left", "send the file again") from None  # which nobody but our log reads
 
 
 def _known(head: bytes) -> str:
@@ -134,6 +147,15 @@ def _known(head: bytes) -> str:
 def _flush(file) -> None:
     file.flush()
     os.fsync(file.fileno())
+
+
+def _check_disk(folder: Path, coming: int) -> None:
+    if shutil.disk_usage(folder).free < coming + SPARE:
+        raise _full_disk()
+
+
+def _full_disk() -> ProblemError:
+    return ProblemError(507, "the server's disk is nearly full", "free some space there and try again")
 
 
 def _too_large(most: int) -> ProblemError:

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 from mmpt.server.confine import confine
 
-FILE_BYTES = 4 << 30  # the largest file that may be written: features, and the library's own
+FILE_BYTES = 64 << 30  # the largest file that may be written; of a large library, all vectors are in a few
 
 
 def main() -> int:

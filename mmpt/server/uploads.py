@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
+from anyio import to_thread
+
 from mmpt.search.records import VideoRecord
 from mmpt.server.errors import BusyError
 from mmpt.server.limits import Gate
@@ -140,7 +142,7 @@ class Uploads:
         async with self._receiving.slot():
             received = await receive(body, self._folder, announced=announced, most=self._settings.upload_bytes)
         upload = Upload(uuid4().hex, shown_name(name), received.size)
-        if received.id in self._library():
+        if received.id in await to_thread.run_sync(self._library):
             received.path.unlink()
             upload.state, upload.video = "known", received.id
             self._count("known")
@@ -164,16 +166,27 @@ class Uploads:
             upload.state = "working"
             try:
                 state, upload.detail = await self._index(upload, path)
-            except (OSError, ValueError) as error:
+            except Exception as error:  # whatever a process that read a hostile file says, the next video has its turn
                 logger.error("an upload failed: %s", error, exc_info=error)
                 state, upload.detail = "failed", "the server could not index it; its terminal says why"
+            if state == "failed" and await to_thread.run_sync(self._has, path.stem):
+                state, upload.detail = "added", ""  # it was ended between putting the video in and telling of it
             if state == "failed":
                 path.unlink(missing_ok=True)
                 path.with_suffix(NAMES).unlink(missing_ok=True)
             else:
                 upload.video = path.stem
+            upload.detail = upload.detail.replace(str(path), upload.name)  # where files lie is nobody's business
             upload.state = state  # last: it says that all the rest is done
             self._count(state)
+
+    def _has(self, video_id: str) -> bool:
+        """Whether a video is in the library; where that cannot be known, it may be, and its file must stay."""
+        try:
+            return video_id in self._library()
+        except (OSError, ValueError) as error:
+            logger.error("the library cannot be read: %s", error, exc_info=error)
+            return True
 
     async def _index(self, upload: Upload, path: Path) -> tuple[State, str]:
         """Have a video indexed; gives how that ended, and what there is to say of it."""

@@ -1,13 +1,16 @@
 """The bytes of an upload: what is taken, and what is refused without a trace."""
 
 import asyncio
+import errno
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.requests import ClientDisconnect
 
 from mmpt.server import receiving
 from mmpt.server.errors import ProblemError
@@ -105,6 +108,53 @@ def test_a_full_disk_is_told_before_anything_is_written(tmp_path: Path, monkeypa
     with pytest.raises(ProblemError) as caught:
         take(MP4, tmp_path)
     assert caught.value.status == 507
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fills_up_meanwhile_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    free = iter([1 << 40, 0])  # enough when the first byte comes, nothing later
+    monkeypatch.setattr(receiving.shutil, "disk_usage", lambda _: SimpleNamespace(free=next(free)))
+    monkeypatch.setattr(receiving, "STRIDE", 50)
+    with pytest.raises(ProblemError) as caught:
+        take(MP4, tmp_path)
+    assert caught.value.status == 507
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_write_for_which_there_is_no_room_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(_) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(receiving, "_flush", full)
+    with pytest.raises(ProblemError) as caught:
+        take(MP4, tmp_path)
+    assert caught.value.status == 507
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_client_that_only_trickles_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(receiving, "SILENCE", 0.2)
+
+    async def trickle() -> AsyncIterator[bytes]:
+        yield MP4
+        for _ in range(1000):
+            await asyncio.sleep(0.02)
+            yield b"x"
+
+    with pytest.raises(ProblemError, match="a second came") as caught:
+        asyncio.run(receive(trickle(), tmp_path, announced=None, most=1 << 40))
+    assert caught.value.status == 400
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_client_that_leaves_leaves_nothing(tmp_path: Path):
+    async def leaves() -> AsyncIterator[bytes]:
+        yield MP4
+        raise ClientDisconnect
+
+    with pytest.raises(ProblemError) as caught:
+        asyncio.run(receive(leaves(), tmp_path, announced=None, most=1 << 40))
+    assert caught.value.status == 400
     assert list(tmp_path.iterdir()) == []
 
 

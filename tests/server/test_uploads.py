@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from mmpt.models.scorer import Scorer
 from mmpt.search.library import VideoLibrary
 from mmpt.server import uploads
 from mmpt.utils.files import content_hash
@@ -87,7 +88,8 @@ def test_what_is_no_video_or_too_large_is_refused(serve: Client, tmp_path: Path,
 def test_a_video_that_cannot_be_decoded_fails_and_leaves_nothing(serve: Client, own_library: Path, tmp_path: Path):
     client = serve(own_library, uploads=tmp_path / "up")
     told = ended(client, send(client, b"\x00\x00\x00\x20ftypisom" + bytes(5000)).json()["id"])
-    assert told["state"] == "failed" and told["detail"], told
+    assert told["state"] == "failed" and told["detail"].startswith("clip.mp4 "), told
+    assert str(tmp_path) not in told["detail"]
     assert list((tmp_path / "up").iterdir()) == []
     assert client.get("/api/library").json()["videos"] == 3
 
@@ -107,6 +109,30 @@ def test_a_video_that_takes_too_much_memory_fails_alone(serve: Client, own_libra
     assert told["state"] == "failed" and "memory" in told["detail"], told
     assert client.get("/api/search", params={"q": "water", "mode": "said"}).status_code == 200
     assert client.get("/api/library").json()["videos"] == 3
+
+
+def test_what_was_put_in_before_the_process_was_ended_keeps_its_file(
+    serve: Client, own_library: Path, tmp_path: Path, clip: Path, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+):
+    async def ended_late(_, upload: uploads.Upload, path: Path) -> tuple[str, str]:
+        VideoLibrary(own_library, scorer).add([path])
+        return "failed", "it took more than the server allows"
+
+    monkeypatch.setattr(uploads.Uploads, "_index", ended_late)
+    client = serve(own_library, uploads=tmp_path / "up")
+    told = ended(client, send(client, clip.read_bytes()).json()["id"])
+    assert (told["state"], told["detail"]) == ("added", "")
+    assert client.get(f"/api/videos/{told['video']}/stream").content == clip.read_bytes()
+
+
+def test_whatever_one_process_answers_the_next_video_has_its_turn(
+    serve: Client, own_library: Path, tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(uploads.json, "loads", lambda _: ["no", "object"])  # as a process that was taken over may say
+    client = serve(own_library, uploads=tmp_path / "up")
+    assert ended(client, send(client, clip.read_bytes()).json()["id"])["state"] == "failed"
+    monkeypatch.undo()
+    assert ended(client, send(client, clip.read_bytes()).json()["id"])["state"] == "added"
 
 
 def test_too_many_that_wait_are_429(serve: Client, tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch):

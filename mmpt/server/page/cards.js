@@ -40,8 +40,15 @@ export function videoCard(video, state) {
 function bare(video, second, href) {
   const card = $("card").content.firstElementChild.cloneNode(true);
   const picture = card.querySelector("img");
-  picture.src = `/api/videos/${video.id}/thumbnail?second=${Math.floor(second)}&width=320`;
-  picture.addEventListener("error", () => card.classList.add("blank"));
+  const source = `/api/videos/${video.id}/thumbnail?second=${Math.floor(second)}&width=320`;
+  const waits = [2, 6]; // seconds; a busy server answers later
+  picture.src = source;
+  picture.addEventListener("load", () => card.classList.remove("blank"));
+  picture.addEventListener("error", () => {
+    card.classList.add("blank");
+    const wait = waits.shift();
+    if (wait) setTimeout(() => { picture.src = `${source}&try=${waits.length}`; }, wait * 1000);
+  });
   const anchor = card.querySelector("a");
   anchor.textContent = video.title;
   anchor.href = href;
