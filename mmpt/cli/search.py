@@ -1,6 +1,7 @@
 """`mmpt search`: moments of one's own videos."""
 
 import argparse
+import math
 import sys
 from dataclasses import replace
 from datetime import date
@@ -113,13 +114,15 @@ def _check(args: argparse.Namespace) -> None:
         target = getattr(args, name)
         if target is not None and not target.absolute().parent.is_dir():
             raise FileNotFoundError(f"--{name}: there is no folder {target.absolute().parent}; make it first")
+        if target is not None and target.is_dir():
+            raise ValueError(f"--{name}: {target} is a folder; name a file in it")
 
 
 def _default_query(args: argparse.Namespace) -> "Query":
     from mmpt.search.query import Query
 
     query = Query(
-        text=" ".join(args.words) or None,
+        text=" ".join(args.words) if args.words else None,
         mode=args.mode or "both",
         limit=args.limit,
         where=_filter(args),
@@ -132,9 +135,12 @@ def _threshold(text: str) -> float | None:
     if text.lower() == "none":
         return None
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        raise ValueError(f"--threshold is {text!r}; it takes a number, or none") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"--threshold is {text!r}; it takes a number, or none")
+    return number
 
 
 def _filter(args: argparse.Namespace) -> "Filter":
