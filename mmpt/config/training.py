@@ -32,8 +32,8 @@ class OptimConfig:
         fp16: compute in float16.
         bf16: compute in bfloat16.
         seed: of every draw.
-        ddp_backend: how several processes share a model: with ``"fully_sharded"`` each keeps a part of every weight, with
-            all other names a copy.
+        ddp_backend: how several processes share a model: with ``"fully_sharded"`` each keeps a part of every weight,
+            with all other names a copy.
         gradient_checkpointing: keep each layer's input only, and compute the layer again for its gradient.
         compile: let torch.compile make faster code of the model.
         ema_decay: keep a moving average of the weights, for example 0.999, which is what is evaluated and written;
