@@ -7,8 +7,8 @@ import numpy as np
 
 from mmpt.search.calibration import CHANCE, Background
 from mmpt.search.fusion import Candidate, Seen, Spoken, fuse
-from mmpt.search.matrix import Snapshot
 from mmpt.search.matrix_scores import Hits
+from mmpt.search.matrix_snapshot import Snapshot
 from mmpt.search.moments import free_span, merge_windows, refine
 from mmpt.search.records import Moment, VideoRecord
 from mmpt.search.said import said_score

@@ -12,8 +12,9 @@ import numpy as np
 from mmpt.models.scorer import Scorer
 from mmpt.search.calibration import DEFAULT_THRESHOLD, Background, location
 from mmpt.search.looking import SPARE, WINDOWS, Look, Tokens
-from mmpt.search.matrix import Snapshot, WindowMatrix
+from mmpt.search.matrix import WindowMatrix
 from mmpt.search.matrix_scores import Hits
+from mmpt.search.matrix_snapshot import Snapshot
 from mmpt.search.records import Moment, VideoRecord
 from mmpt.search.said import find_said
 from mmpt.search.sources import absolute, is_below
