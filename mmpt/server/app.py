@@ -91,7 +91,6 @@ class Meter:
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     place: Hall = app.state.hall
-    await place.pictures.warm_up()
     if place.uploads is not None:
         await place.uploads.start()
     try:

@@ -64,11 +64,6 @@ class Pictures:
                 self._keep(key, await self._make([path, second, width]))
         return self._kept[key]
 
-    async def warm_up(self) -> None:
-        """Start a process, so that the first picture is as fast as the others."""
-        with contextlib.suppress(PictureError, TimeoutError, OSError):
-            self._idle.append(await _start())
-
     async def close(self) -> None:
         """End the processes."""
         while self._idle:
