@@ -17,6 +17,7 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
+import uvicorn
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.indexing import make_scorer, render
@@ -24,7 +25,6 @@ from benchmarks.paired import run_paired, show
 from benchmarks.search import BATCH, WINDOWS, make_entries, topics
 from mmpt.search.library import VideoLibrary
 from mmpt.server.app import build_app
-from mmpt.server.running import serve
 from mmpt.server.settings import Settings
 
 WORDS = "a woman pours the batter into a pan and flips the pancake number"
@@ -46,7 +46,8 @@ def main() -> None:
         app.state.hall.warm_up()
         listener = socket.create_server(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        threading.Thread(target=lambda: serve(app, listener, verbose=False), daemon=True).start()
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+        threading.Thread(target=lambda: server.run(sockets=[listener]), daemon=True).start()
         compare(library, url, args.turns)
         measure_adding(library, url)
 

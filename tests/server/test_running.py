@@ -68,7 +68,7 @@ def test_a_client_that_takes_nothing_of_its_answer_is_hung_up_on():
         assert scope["type"] == "http"
         await receive()
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        leaving = asyncio.create_task(receive())
+        leaving = asyncio.ensure_future(receive())
         while not leaving.done():
             await send({"type": "http.response.body", "body": bytes(1 << 20), "more_body": True})
         assert leaving.result()["type"] == "http.disconnect"

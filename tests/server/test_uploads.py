@@ -128,7 +128,10 @@ def test_what_was_put_in_before_the_process_was_ended_keeps_its_file(
 def test_whatever_one_process_answers_the_next_video_has_its_turn(
     serve: Client, own_library: Path, tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(uploads.json, "loads", lambda _: ["no", "object"])  # as a process that was taken over may say
+    async def reads_no_object(*_) -> None:
+        raise AttributeError("'list' object has no attribute 'get'")  # for what a process that was taken over may say
+
+    monkeypatch.setattr(uploads, "_follow", reads_no_object)
     client = serve(own_library, uploads=tmp_path / "up")
     assert ended(client, send(client, clip.read_bytes()).json()["id"])["state"] == "failed"
     monkeypatch.undo()
