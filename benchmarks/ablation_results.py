@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MEASURES = ("R1", "R5", "R10", "MR")  # parts of 1, and the median rank
-HEADER = ("what is learnt from, and how", "R@1", "R@5", "R@10", "MedR", "against full", "paper")
+HEADER = ("what is learnt from, and how", "R@1", "R@5", "R@10", "MedR", "R@1 less reference", "paper")
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,7 @@ class Summary:
         shares: fact -> mean.
         against: R@1 less that of the arm it is compared with, seed by seed; empty for that arm.
         paper: R@1 of the paper's own ablation, in percent.
+        tuned: whether it learnt from aligned sentences at last, and is not zero-shot.
     """
 
     name: str
@@ -111,9 +112,12 @@ class Summary:
     shares: Mapping[str, float]
     against: Sequence[float]
     paper: float | None
+    tuned: bool = False
 
 
-def summarise(name: str, results: Sequence[Result], reference: Sequence[Result], paper: float | None) -> Summary:
+def summarise(
+    name: str, results: Sequence[Result], reference: Sequence[Result], paper: float | None, *, tuned: bool = False
+) -> Summary:
     """Sum up the seeds of an arm.
 
     Args:
@@ -121,6 +125,7 @@ def summarise(name: str, results: Sequence[Result], reference: Sequence[Result],
         results: its runs, at least one.
         reference: the runs of the arm that it is compared with.
         paper: R@1 of the paper's own ablation, in percent.
+        tuned: whether it learnt from aligned sentences at last.
 
     Returns:
         The summary; compared are the seeds that both have.
@@ -133,6 +138,7 @@ def summarise(name: str, results: Sequence[Result], reference: Sequence[Result],
         {fact: statistics.fmean(result.shares[fact] for result in results) for fact in results[0].shares},
         [own.measures["R1"] - other.measures["R1"] for own, other in pairs],
         paper,
+        tuned,
     )
 
 
@@ -187,7 +193,7 @@ def plot(target: Path, summaries: Sequence[Summary], chance: Mapping[str, float]
 
     Args:
         target: the PNG file to write.
-        summaries: from top to bottom; the first one's mean is drawn through all.
+        summaries: from top to bottom, zero-shot ones first; the first one's mean is drawn through all of those.
         chance: measure -> part of 1.
         title: above it.
     """
@@ -197,14 +203,14 @@ def plot(target: Path, summaries: Sequence[Summary], chance: Mapping[str, float]
 
     check_target(target)
     figure = Figure(figsize=(11, 1.5 + 0.42 * len(summaries)), layout="constrained")
-    axes = figure.subplots(1, 3, sharey=True, width_ratios=(4, 4, 2.4))
+    axes = figure.subplots(1, 3, sharey=True, width_ratios=(4, 4, 3))
     figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=11)
     for axis, measure, label in zip(axes, ("R1", "R5"), ("R@1, %", "R@5, %"), strict=False):
-        _draw_runs(axis, [[100 * value for value in summary.values[measure]] for summary in summaries])
+        _draw_runs(axis, summaries, measure)
         axis.axvline(100 * chance[measure], color=INK, linewidth=0.8, linestyle=":")
         axis.set_title(f"toy world: {label}", fontsize=10, color=INK)
     _draw_paper(axes[2], [summary.paper for summary in summaries])
-    axes[2].set_title("the paper, YouCook2: R@1, %", fontsize=10, color=INK)
+    axes[2].set_title("paper, YouCook2: R@1, %", fontsize=10, color=INK)
     axes[0].set_yticks(range(len(summaries)), [summary.name for summary in summaries], color=INK)
     axes[0].set_ylim(len(summaries) - 0.5, -0.5)
     for axis in axes:
@@ -216,18 +222,21 @@ def plot(target: Path, summaries: Sequence[Summary], chance: Mapping[str, float]
     save_figure(target, figure)
 
 
-def _draw_runs(axis: "Axes", values: Sequence[Sequence[float]]) -> None:
+def _draw_runs(axis: "Axes", summaries: Sequence[Summary], measure: str) -> None:
     """A bar to the mean of each arm, and a dot for each seed."""
     from mmpt.cli.plots import COLOURS, INK
 
+    values = [[100 * value for value in summary.values[measure]] for summary in summaries]
+    colours = [COLOURS[2 if summary.tuned else 0] for summary in summaries]
     means = [statistics.fmean(each) for each in values]
-    axis.barh(range(len(values)), means, height=0.62, color=COLOURS[0], alpha=0.35)
-    axis.axvline(means[0], color=COLOURS[0], linewidth=0.9, linestyle="--")
-    for place, each in enumerate(values):
-        axis.plot(each, [place] * len(each), "o", color=COLOURS[0], markersize=4.5)
     most = max(max(each) for each in values)
-    for place, (mean, each) in enumerate(zip(means, values, strict=True)):
-        axis.text(max(each) + 0.03 * most, place, f"{mean:.1f}", va="center", color=INK, fontsize=9)
+    axis.barh(range(len(values)), means, height=0.62, color=colours, alpha=0.35)
+    zero_shot = sum(not summary.tuned for summary in summaries)
+    axis.plot([means[0]] * 2, [-0.5, zero_shot - 0.5], color=COLOURS[0], linewidth=0.9, linestyle="--")
+    for place, (mean, each, colour) in enumerate(zip(means, values, colours, strict=True)):
+        axis.plot(each, [place] * len(each), "o", color=colour, markersize=4.5)
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+        axis.text(max(each) + 0.03 * most, place, f"{mean:.1f}", va="center", color=INK, fontsize=9, bbox=box)
     axis.set_xlim(0, 1.15 * most)
 
 
@@ -236,7 +245,7 @@ def _draw_paper(axis: "Axes", values: Sequence[float | None]) -> None:
 
     for place, value in enumerate(values):
         if value is None:
-            axis.text(0.4, place, "not in its table", va="center", color=INK, fontsize=8, alpha=0.6)
+            axis.text(0.4, place, "no number", va="center", color=INK, fontsize=8, alpha=0.6)
             continue
         axis.barh(place, value, height=0.62, color=COLOURS[1], alpha=0.45)
         axis.text(value + 0.5, place, f"{value:.1f}", va="center", color=INK, fontsize=9)

@@ -55,6 +55,7 @@ RANDOM = (f"num_cands={EVERY_VIDEO}",)
 STRICT = ("dataset.aligner=VideoRetriAligner",)
 CLS = (f"model.model_cls={cls_pooling.MMFusionSeparateCls.__name__}",)
 SHARED = ("model.model_cls=MMFusionShare", "model.mm_encoder_cls=MMBertForEncoder", "model.video_encoder_cls=null")
+SLOWLY = ("fairseq.optimization.lr=[0.0005]",)  # a quarter of the project's
 CANDIDATES = (
     *("task=MILNCETask", "loss.loss_cls=MILNCELoss", "retri_epoch=null"),
     *("dataset.aligner=How2MILNCEAligner", "dataset.meta_processor=ShardedHow2MetaProcessor"),
@@ -112,8 +113,11 @@ def arms(updates: int, tuning: int) -> dict[str, Arm]:
         Short name -> arm.
     """
 
-    def clip(name: str, changes: tuple[str, ...], paper: float | None, test: tuple[str, ...] = ()) -> Arm:
-        return Arm(name, (Stage("videoclip/how2.yaml", updates, changes),), changes=test, paper=paper)
+    def clip(
+        name: str, changes: tuple[str, ...], paper: float | None, test: tuple[str, ...] = (), reference: str = "full"
+    ) -> Arm:
+        stages = (Stage("videoclip/how2.yaml", updates, changes),)
+        return Arm(name, stages, changes=test, paper=paper, reference=reference)
 
     def vlm(name: str, *before: Stage) -> Arm:
         tuned = Stage("vlm/youcook.yaml", tuning, ("fairseq.optimization.max_epoch=null",), goes_on=bool(before))
@@ -125,11 +129,13 @@ def arms(updates: int, tuning: int) -> dict[str, Arm]:
         "random": clip("batches at random", RANDOM, 18.5),
         "random-strict": clip("at random, strictly aligned", (*RANDOM, *STRICT), 12.4),
         "cls": clip("[CLS] for the mean", CLS, 22.1, CLS),
+        "full-slow": clip("full, a quarter of the rate", SLOWLY, None),
+        "cls-slow": clip("[CLS], a quarter of the rate", (*CLS, *SLOWLY), None, CLS, "full-slow"),
         "shared": clip("one tower for both", SHARED, 21.9, SHARED),
         "milnce": clip("MIL-NCE's clips and loss", CANDIDATES, 16.1),
         "vlm": vlm("VLM, fine-tuned", Stage("vlm/how2.yaml", updates)),
-        "vlm-no-mmm": vlm("never a whole modality hidden", Stage("vlm/how2.yaml", updates, ("dataset.mm_prob=0",))),
-        "vlm-fresh": vlm("no pre-training at all"),
+        "vlm-no-mmm": vlm("VLM, no whole modality hidden", Stage("vlm/how2.yaml", updates, ("dataset.mm_prob=0",))),
+        "vlm-fresh": vlm("VLM, not pre-trained"),
     }
 
 
@@ -250,7 +256,7 @@ def run_all(chosen: Mapping[str, Arm], seeds: Sequence[int], home: Path) -> dict
 def sum_up(chosen: Mapping[str, Arm], found: Mapping[str, Sequence[Result]]) -> list[Summary]:
     """Sum up what was found, arm by arm; arms of which nothing is there are left out."""
     return [
-        summarise(arm.name, found[short], found.get(arm.reference, ()), arm.paper)
+        summarise(arm.name, found[short], found.get(arm.reference, ()), arm.paper, tuned=arm.test.startswith("vlm/"))
         for short, arm in chosen.items()
         if found[short]
     ]

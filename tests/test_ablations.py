@@ -62,6 +62,7 @@ def learnt(short: str, number: int = 0) -> dict[str, Any]:
         ("random", {"num_cands": EVERY_VIDEO}),
         ("random-strict", {"num_cands": EVERY_VIDEO, "dataset.aligner": "VideoRetriAligner"}),
         ("cls", {"model.model_cls": "MMFusionSeparateCls"}),
+        ("cls-slow", {"model.model_cls": "MMFusionSeparateCls", "fairseq.optimization.lr": (0.0005,)}),
         (
             "shared",
             {
@@ -114,9 +115,10 @@ def test_every_arm_is_measured_among_the_same_clips(short: str) -> None:
 def test_batches_at_random_hold_videos_of_all_kinds() -> None:
     vectors = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
     vectors[32:] += 100  # two kinds, far apart
-    sizes = {"seed": 0, "epoch": 0, "num_video_per_batch": 16}
-    alike = plan_clusters(vectors, num_cands=32, **sizes).clusters
-    drawn = plan_clusters(vectors, num_cands=EVERY_VIDEO, **sizes).clusters
+    alike, drawn = (
+        plan_clusters(vectors, seed=0, epoch=0, num_cands=candidates, num_video_per_batch=16).clusters
+        for candidates in (32, EVERY_VIDEO)
+    )
     assert all(len({video < 32 for video in cluster}) == 1 for cluster in alike)
     assert all(len({video < 32 for video in cluster}) == 2 for cluster in drawn)
 
