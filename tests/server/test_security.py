@@ -100,7 +100,7 @@ def test_without_the_token_nothing_of_the_library_is_told(guarded: TestClient):
 
 @pytest.mark.parametrize("given", ["Bearer wrong-wrong-wrong", "Bearer ", "Basic " + TOKEN, TOKEN, "Bearer \xe9"])
 def test_a_wrong_token_is_refused(guarded: TestClient, given: str):
-    refused(guarded.get("/api/library", headers={"Authorization": given.encode("latin-1")}), 401)
+    refused(guarded.get("/api/library", headers={b"Authorization": given.encode("latin-1")}), 401)
 
 
 def test_the_token_opens_by_header(guarded: TestClient):
@@ -150,7 +150,7 @@ def test_a_session_ends_and_cannot_be_made_up():
 
 def test_a_hostile_cookie_is_no_cookie(guarded: TestClient):
     for cookie in (f"{COOKIE}=", f'{COOKIE}="', "=;=;", f"{COOKIE}=a.b.c; {COOKIE}=x", "\xff\xfe"):
-        refused(guarded.get("/api/library", headers={"Cookie": cookie.encode("latin-1")}), 401)
+        refused(guarded.get("/api/library", headers={b"Cookie": cookie.encode("latin-1")}), 401)
 
 
 @pytest.mark.parametrize(
