@@ -17,7 +17,7 @@ from mmpt.evaluators.retrieval import RetrievalAnswers
 from mmpt.video.reader import probe
 from tests.toyworld import UPDATES, VIDEOS, ToyWorld
 
-VOID = {"meta", "link", "img", "br", "path", "rect", "circle"}
+VOID = {"meta", "link", "img", "br"}
 
 
 class Page(HTMLParser):
@@ -92,8 +92,8 @@ def test_it_knows_more_than_chance(toy_world: ToyWorld) -> None:
 
     with standing_in(toy_world.home):
         card, _ = measure(RETRIEVAL)
-    chance = card.baselines["chance"]["R5"]
-    assert chance is not None and card.results["fixed"]["R5"]["low"] > 2 * chance
+    chance = card.baselines["chance"]["R10"]
+    assert chance is not None and card.results["fixed"]["R10"]["low"] > 1.5 * chance
 
 
 def test_shares_are_those_of_the_first_answer() -> None:
