@@ -42,7 +42,7 @@ EXAMPLES = """examples:
   python -m benchmarks.ablations --home /tmp/ablations --arms full strict --seeds 0
   python -m benchmarks.ablations --plot docs/images/ablations.png --markdown
 
-All of it takes about 20 minutes of one core. Results lie in HOME/results, one
+All of it takes about 25 minutes of one core. Results lie in HOME/results, one
 file a run.
 """
 UPDATES, TUNING = 200, 300
