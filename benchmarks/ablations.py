@@ -226,13 +226,12 @@ def run_arm(short: str, arm: Arm, seed: int, world: Mapping[str, Any]) -> Result
     )
 
 
-def run_all(chosen: Mapping[str, Arm], seeds: Sequence[int], home: Path) -> dict[str, list[Result]]:
+def run_all(chosen: Mapping[str, Arm], seeds: Sequence[int]) -> dict[str, list[Result]]:
     """Run what is missing, seed by seed, so that what is there early can be compared.
 
     Args:
         chosen: the arms.
         seeds: of the trainings.
-        home: the folder of all.
 
     Returns:
         Short name -> results, by seed.
@@ -291,7 +290,7 @@ def main() -> None:
     target = args.plot and args.plot.absolute()
     with standing_in(args.home):
         make(args.videos, args.world_seed, args.lag)
-        found = run_all(chosen, args.seeds, args.home)
+        found = run_all(chosen, args.seeds)
     summaries = sum_up(chosen, found)
     tables = {
         f"{GALLERY} clips of unseen combinations; mean ± s.d. over seeds {args.seeds}": (HEADER, rows(summaries)),
