@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   mmpt serve library/ --open
   mmpt serve library/ --upload
-  MMPT_TOKEN=$(cat token.txt) mmpt serve library/ --host 0.0.0.0 --allow-host videos.lan
+  MMPT_TOKEN=$(cat token.txt) mmpt serve library/ --host 0.0.0.0
 
 The page works without the internet, and so does the API, which /docs describes.
 Only this machine reaches the server, unless --host says otherwise; then a token
