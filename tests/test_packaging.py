@@ -29,9 +29,8 @@ def imported(tree: ast.Module) -> Iterator[str]:
 # Libraries of an extra that one folder imports at the top; its command asks for the extra before it loads the folder.
 FENCED = {
     "accelerate": ("train", "mmpt/training/"),
-    "lancedb": ("search", "mmpt/search/"),
-    "fastapi": ("serve", "mmpt/server/"),
-    "uvicorn": ("serve", "mmpt/server/"),
+    "pyarrow": ("search", "mmpt/search/"),
+    **dict.fromkeys(("anyio", "fastapi", "pydantic", "starlette", "uvicorn"), ("serve", "mmpt/server/")),
 }
 
 

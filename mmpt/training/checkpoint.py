@@ -17,8 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from mmpt.training.fsdp import divided_like, part_of
 from mmpt.training.optim import MovingAverage
-from mmpt.training.sharding import divided_like, part_of
 from mmpt.utils.disk import disk_full_told
 from mmpt.utils.files import atomic_path
 

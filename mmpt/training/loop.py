@@ -22,10 +22,10 @@ from mmpt.training.batches import Batches, Keys
 from mmpt.training.checkpoint import Progress, State, pack, unpack, unpack_moments
 from mmpt.training.damage import refuse
 from mmpt.training.estimate import Estimate, estimate
+from mmpt.training.fsdp import joined
 from mmpt.training.keeping import Keeper
 from mmpt.training.optim import SHARDED, MovingAverage, learning_rate, make_optimizer
 from mmpt.training.processes import Processes, SharedError
-from mmpt.training.sharding import joined
 from mmpt.training.signals import Stop
 from mmpt.training.telling import Observer
 from mmpt.utils.seeding import generator

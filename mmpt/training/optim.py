@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mmpt.config.training import OptimConfig
-from mmpt.training.sharding import SUPPORTED
+from mmpt.training.fsdp import SUPPORTED
 
 OPTIMIZERS = ("adam", "adamw")  # one and the same: weight decay is apart from the gradient in both, as in the original
 BACKENDS = ("no_c10d", "c10d", "pytorch_ddp", "legacy_ddp", "slow_mo")  # one and the same: each process has a copy

@@ -13,7 +13,7 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 from torch import nn
 
 from mmpt.models.base import MMPTPreTrainedModel
-from mmpt.training.sharding import Shards, gathered
+from mmpt.training.fsdp import Shards, gathered
 
 PATIENCE = timedelta(hours=2)  # that a process waits for another which is busy; one that has ended is noticed at once
 

@@ -19,9 +19,9 @@ from mmpt.models.configuration import MMPTConfig
 from mmpt.models.original import read_original
 from mmpt.training import optim
 from mmpt.training.checkpoint import STATE, pack, read_state, unpack_moments
+from mmpt.training.fsdp import joined, part_of
 from mmpt.training.optim import MovingAverage, check_optim, make_optimizer
 from mmpt.training.processes import Processes
-from mmpt.training.sharding import joined, part_of
 from tests.training.worlds import (
     SIZES,
     VIDEOCLIP,
