@@ -109,12 +109,14 @@ def _hit(moment: tuple[str, int, int], asked: Step, videos: Path, steps: Sequenc
     there = [step for step in steps if step.video == video]
     seen = max(there, key=lambda step: min(step.end, end) - max(step.start, start))
     facts = tuple((f"{name} {asked.facts[name]}", seen.facts[name] == asked.facts[name]) for name in asked.facts)
-    return Hit(video, start, end, _film(videos / f"{video}.mp4", start, end), seen == asked, facts)
+    content, still = _film(videos / f"{video}.mp4", start, end)
+    return Hit(video, start, end, content, still, seen == asked, facts)
 
 
-def _film(video: Path, start: float, end: float) -> bytes:
+def _film(video: Path, start: float, end: float) -> tuple[bytes, np.ndarray]:
+    """Cut a moment out: an .mp4 file, and the frame in the middle."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "clip.mp4"
-        chunks = read_frames(video, CLIP_FPS, 2 * SIZE, start, end)
-        write_video(target, (frame for chunk in chunks for frame in chunk), fps=CLIP_FPS)
-        return target.read_bytes()
+        frames = [frame for chunk in read_frames(video, CLIP_FPS, 2 * SIZE, start, end) for frame in chunk]
+        write_video(target, frames, fps=CLIP_FPS)
+        return target.read_bytes(), frames[len(frames) // 2]

@@ -51,7 +51,7 @@ class Watched:
     strips: Sequence[Strip]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Hit:
     """A moment that a query found.
 
@@ -60,6 +60,7 @@ class Hit:
         start: in seconds.
         end: in seconds.
         content: of an .mp4 file with that moment.
+        still: uint8 (height, width, 3), a frame of it.
         right: whether it is the moment that the query tells of.
         facts: what the query names, and whether the moment shows it.
     """
@@ -68,6 +69,7 @@ class Hit:
     start: float
     end: float
     content: bytes
+    still: np.ndarray
     right: bool
     facts: tuple[tuple[str, bool], ...]
 
@@ -182,10 +184,9 @@ def _measures(measures: Sequence[Measured]) -> str:
     for told in measures:
         low, high = (told.value if edge is None else edge for edge in (told.low, told.high))
         against = ", ".join(f"{html.escape(name)} {percent(value)}" for name, value in told.baselines)
-        goal = "" if told.goal is None else percent(told.goal)
         rows.append(
             f'<tr><td>{html.escape(told.what)}<br><small>{against}</small></td><td class="n">{percent(told.value)}</td>'
-            f'<td>{bar(told.value, low, high, told.baselines)}</td><td class="n">{goal}</td></tr>'
+            f'<td>{bar(told.value, low, high, told.baselines)}</td><td class="n">{_goal(told)}</td></tr>'
         )
     return (
         "<h2>What it learnt</h2><p>Zero-shot, on videos whose combinations of action, shape and colour never occurred "
@@ -194,6 +195,15 @@ def _measures(measures: Sequence[Measured]) -> str:
         f'<th class="n">goal</th></tr>{"".join(rows)}</table><small>{_key("accent", "value")}'
         f"{_key('ink', '95 % interval')}{_key('warm', 'without looking at the video')}</small></div>"
     )
+
+
+def _goal(told: Measured) -> str:
+    """Write what a measure was to reach, and whether it did."""
+    return "" if told.goal is None else f"{percent(told.goal)} {_mark(told.value >= told.goal)}"
+
+
+def _mark(good: bool, what: str = "") -> str:
+    return f'<span class="{"yes" if good else "no"}">{"&#10003;" if good else "&#10007;"} {html.escape(what)}</span>'
 
 
 def _readers(readers: Sequence[tuple[str, float, float]]) -> str:
@@ -215,11 +225,13 @@ def _watched(watched: Watched) -> str:
         f'<img src="{picture(frame)}" alt="{timecode(second)}" title="{timecode(second)}" data-second="{second:.1f}">'
         for second, frame in watched.thumbnails
     )
+    still, name = picture(watched.thumbnails[len(watched.thumbnails) // 2][1]), html.escape(watched.name)
     return (
         "<h2>A video, second by second</h2><p>The brighter a second, the better it fits the sentence; the frame is "
         "where it truly happens. Click a second to see it.</p>"
-        f'<div class="card watch"><div><video src="{film(watched.content)}" controls muted playsinline loop></video>'
-        f'<small>{html.escape(watched.name)}</small></div><div><div class="thumbs">{thumbs}</div>'
+        f'<div class="card watch"><div><video src="{film(watched.content)}" poster="{still}" '
+        f'aria-label="{name}" controls muted playsinline loop></video>'
+        f'<small>{name}</small></div><div><div class="thumbs">{thumbs}</div>'
         f"{strips(watched.strips)}</div></div>"
     )
 
@@ -237,12 +249,10 @@ def _queries(queries: Sequence[Query]) -> str:
 
 
 def _hit(hit: Hit) -> str:
-    facts = " ".join(
-        f'<span class="{"yes" if there else "no"}">{"&#10003;" if there else "&#10007;"} {html.escape(what)}</span>'
-        for what, there in hit.facts
-    )
+    facts = " ".join(_mark(there, what) for what, there in hit.facts)
+    where = f"{html.escape(hit.video)}, {timecode(hit.start)}\N{EN DASH}{timecode(hit.end)}"
     return (
         f'<div class="hit-card{" right" if hit.right else ""}">'
-        f'<video src="{film(hit.content)}" muted loop playsinline preload="metadata"></video>'
-        f"<small>{html.escape(hit.video)}, {timecode(hit.start)}\N{EN DASH}{timecode(hit.end)}<br>{facts}</small></div>"
+        f'<video src="{film(hit.content)}" poster="{picture(hit.still)}" aria-label="{where}" controls muted loop '
+        f'playsinline preload="none"></video><small>{where}<br>{facts}</small></div>'
     )

@@ -53,11 +53,11 @@ def loss_curve(training: tuple[np.ndarray, np.ndarray], validation: tuple[np.nda
         return list(zip(across.tolist(), down.tolist(), strict=True))
 
     marks = []
-    for value in np.linspace(0, top, TICKS + 1)[:-1]:
+    for value in ticks(top):
         ((x, y),) = place(np.array([0.0]), np.array([value]))
         marks.append(f'<path class="grid" d="M{x:.1f} {y:.1f}H{WIDTH - RIGHT}"/>')
-        marks.append(f'<text x="{x - 8:.1f}" y="{y + 4:.1f}" text-anchor="end">{value:.1f}</text>')
-    for value in np.linspace(0, last, TICKS + 1)[1:]:
+        marks.append(f'<text x="{x - 8:.1f}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>')
+    for value in ticks(last)[1:]:
         ((x, _),) = place(np.array([value]), np.array([0.0]))
         marks.append(f'<text x="{x:.1f}" y="{HEIGHT - 10}" text-anchor="end">{value:,.0f}</text>')
     lines = [_line("training", place(updates, losses))]
@@ -69,6 +69,20 @@ def loss_curve(training: tuple[np.ndarray, np.ndarray], validation: tuple[np.nda
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="loss by update">'
         f"{''.join(marks)}{''.join(lines)}</svg>"
     )
+
+
+def ticks(top: float) -> np.ndarray:
+    """Choose round numbers to mark an axis with.
+
+    Args:
+        top: the axis's end, above 0; its start is 0.
+
+    Returns:
+        About `TICKS` numbers of equal distance, 1, 2 or 5 times a power of ten, from 0 on.
+    """
+    power = 10.0 ** np.floor(np.log10(top / TICKS))
+    step = next(times * power for times in (1, 2, 5, 10) if times * power * (TICKS + 1) > top)
+    return np.arange(0, top * (1 + 1e-9), step)
 
 
 def bar(value: float, low: float, high: float, marks: Sequence[tuple[str, float]]) -> str:
@@ -140,8 +154,8 @@ def picture(frame: np.ndarray) -> str:
     from matplotlib.image import imsave
 
     stream = BytesIO()
-    imsave(stream, frame, format="png")
-    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+    imsave(stream, frame, format="jpg")
+    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
 def film(content: bytes) -> str:

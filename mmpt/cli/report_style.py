@@ -70,16 +70,19 @@ tr.own td { font-weight: 600; }
 .hit-card video { width: 100%; aspect-ratio: 1; border-radius: 8px; display: block; background: #000; }
 .hit-card.right video { outline: 3px solid var(--good); outline-offset: 1px; }
 .hit-card small { display: block; margin-top: .4rem; line-height: 1.4; }
+.yes, .no { display: inline-block; }
 .yes { color: var(--good); } .no { color: var(--bad); }
 @media (max-width: 620px) {
   .watch { grid-template-columns: 1fr; }
-  .watch > div { min-width: 0; }
-.watch video { max-width: 240px; margin: 0 auto; }
+  th:first-child, td:first-child { min-width: 8.2rem; }
+  td.n, th.n { padding-right: .45rem; }
+  .bar { min-width: 62px; }
+  .chart text { font-size: 19px; }
+  .watch video { max-width: 240px; margin: 0 auto; }
   .strip figcaption small { display: block; margin-left: 0; }
   .hits { gap: .5rem; }
   .hit-card small { font-size: .76rem; }
 }
-@media (prefers-reduced-motion: reduce) { .hit-card video { animation: none; } }
 """
 
 SCRIPT = """

@@ -13,6 +13,7 @@ from mmpt.cli.demo import overrides, steps
 from mmpt.cli.demo_measures import by_chance, shares
 from mmpt.cli.demo_training import spark
 from mmpt.cli.main import main
+from mmpt.cli.report_charts import ticks
 from mmpt.evaluators.retrieval import RetrievalAnswers
 from mmpt.video.reader import probe
 from tests.toyworld import UPDATES, VIDEOS, ToyWorld
@@ -111,6 +112,16 @@ def test_shares_are_those_of_the_first_answer() -> None:
 def test_the_line_of_losses_goes_from_low_to_high() -> None:
     assert spark([4.0, 2.0, 0.5]) == "█▄▁" and spark([1.0, 1.0]) == "▁▁" and spark([]) == ""
     assert spark([float("nan"), 1.0, 2.0]) == "▁█"
+
+
+@pytest.mark.parametrize(
+    ("top", "marks"),
+    [(13.6, [0, 5, 10]), (400, [0, 100, 200, 300, 400]), (1, [0, 0.2, 0.4, 0.6, 0.8, 1]), (0.07, None)],
+)
+def test_an_axis_is_marked_with_round_numbers(top: float, marks: list[float] | None) -> None:
+    found = ticks(top).tolist()
+    assert 3 <= len(found) <= 6 and found[-1] <= top * 1.001
+    assert marks is None or found == pytest.approx(marks)
 
 
 def test_few_videos_get_small_clusters_and_every_command_is_one_that_there_is() -> None:
