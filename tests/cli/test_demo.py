@@ -116,7 +116,7 @@ def test_the_line_of_losses_goes_from_low_to_high() -> None:
 
 @pytest.mark.parametrize(
     ("top", "marks"),
-    [(13.6, [0, 5, 10]), (400, [0, 100, 200, 300, 400]), (1, [0, 0.2, 0.4, 0.6, 0.8, 1]), (0.07, None)],
+    [(13.6, [0, 5, 10]), (400, [0, 100, 200, 300, 400]), (1, [0, 0.5, 1]), (0.07, None)],
 )
 def test_an_axis_is_marked_with_round_numbers(top: float, marks: list[float] | None) -> None:
     found = ticks(top).tolist()
