@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import random
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -19,6 +20,9 @@ PATIENCE = 60.0  # seconds that a write is tried again while other processes wri
 OLD = timedelta(minutes=10)  # versions that readers may still look at
 MIN_PIECES = 64  # commits after which a table is worth compacting; later a quarter of its rows, which bounds copying
 MOST_PIECES = 1000  # each version names all pieces, 90 bytes each, so that versions would grow with their square
+ABSENT = "was not found"  # in what LanceDB says of a table that there is not
+CAUSES = (r"<Message>([^<]+)", r'message: "([^"]+)"', r'source: "([^:"{]+)', r"body: Some\(\"([^\"]+)")
+MOST_CAUSE = 200  # letters of an error of an object store, which may come with pages of its insides
 
 logger = logging.getLogger(__name__)
 
@@ -211,11 +215,20 @@ def _reaching(where: str) -> Iterator[None]:
     """Say of an object store that does not answer, or lets nobody in, what a user can do."""
     try:
         yield
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:  # which of them depends on the store and on what went wrong
+        if ABSENT in str(error):
+            raise
         hint = "the address is right, and the keys that it needs are in the environment"
         if local_folder(where) is not None:
             hint = "its files can be read, and index into a new library where they are damaged"
-        raise OSError(f"{where} cannot be reached; see whether {hint} ({error})") from error
+        raise OSError(f"{where} cannot be reached; see whether {hint} ({_cause(error)})") from error
+
+
+def _cause(error: Exception) -> str:
+    """What an object store said, out of all that LanceDB tells of it; -v shows that too."""
+    text = str(error)
+    found = [match[1] for pattern in CAUSES for match in re.finditer(pattern, text)]
+    return " ".join((found[0] if found else text).split())[:MOST_CAUSE]
 
 
 def _is_conflict(error: Exception) -> bool:

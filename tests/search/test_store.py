@@ -52,28 +52,6 @@ def test_a_library_opens_again_and_says_what_it_is(store: Store) -> None:
     same(opened, random_entry(1))
 
 
-def test_an_address_of_an_object_store_passes_through(tmp_path: Path) -> None:
-    address = f"file://{tmp_path}/bucket/library"  # LanceDB takes it by the way of s3:// and the like
-    with pytest.raises(FileNotFoundError, match="there is no library"):
-        Store.open(address)
-    store = Store.create(address, about_store())
-    store.put_many([random_entry(1)])
-    assert store.folder is None
-    same(Store.open(address), random_entry(1))
-    assert [hit[0] for hit in store.full_text("pancake", 5)] == [random_entry(1).record.id] * 2
-
-
-def test_an_address_that_cannot_be_reached_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lancedb = pytest.importorskip("lancedb")
-
-    def unreachable(*args, **kwargs):
-        raise RuntimeError("Generic S3 error: Failed to resolve region")
-
-    monkeypatch.setattr(lancedb, "connect", unreachable)
-    with pytest.raises(OSError, match=r"s3://nobody/films cannot be reached.*keys.*resolve region"):
-        Store.open("s3://nobody/films")
-
-
 def test_a_home_of_nobody_is_a_folder_like_any_other() -> None:
     with pytest.raises(FileNotFoundError, match="there is no library at ~nobody-has-this-name/films"):
         Store.open("~nobody-has-this-name/films")
