@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 SUBCOMMANDS = True  # its parser has commands of its own
 CLEAN = "raw_caption_dedup.pkl"
+WEIGHTS = (".safetensors", ".bin", ".pt", ".h5", ".msgpack")  # endings of the files that a BERT's weights come in
 
 EXAMPLES = """examples:
   mmpt captions dedup raw_caption.json -o data/how2
@@ -218,6 +219,11 @@ def _vocabulary(args: argparse.Namespace) -> int:
     shape = BertShape(args.width, args.layers, args.heads)
     if args.output.is_file():
         raise ValueError(f"{args.output} is a file; -o takes a folder")
+    if weights := sorted(path.name for path in args.output.glob("*") if path.suffix in WEIGHTS):
+        raise ValueError(
+            f"{args.output} holds the weights of a model ({weights[0]}), which fit its own vocabulary; name another "
+            "folder with -o"
+        )
     texts = (
         text for entry in read_entries(args.source) for text in parse_captions(entry.value, backwards=True).text if text
     )

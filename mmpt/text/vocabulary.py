@@ -56,8 +56,10 @@ def learn_word_pieces(texts: Iterable[str], size: int) -> list[str]:
         The word pieces; their places are their ids.
 
     Raises:
-        ValueError: the texts hold no word.
+        ValueError: the texts hold no word, or the size is below 1.
     """
+    if size < 1:
+        raise ValueError(f"a vocabulary of {size} word pieces cannot be made; it takes 1 or more")
     normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
     words: Counter[str] = Counter()
     for text in texts:

@@ -40,6 +40,9 @@ def test_it_is_the_same_in_every_process() -> None:
 def test_what_cannot_be_a_vocabulary_is_refused() -> None:
     with pytest.raises(ValueError, match="hold no word"):
         learn_word_pieces(["", "  "], 100)
+    for size in (0, -5):
+        with pytest.raises(ValueError, match=f"vocabulary of {size} word pieces"):
+            learn_word_pieces(TEXTS, size)
     with pytest.raises(ValueError, match=r"width 30 with 2 layers of 4 heads .* share the width evenly"):
         BertShape(width=30, layers=2, heads=4)
 
@@ -58,3 +61,15 @@ def test_the_command_makes_a_folder_that_captions_are_cut_with(tmp_path: Path, c
     assert "takes 1 or more" in capsys.readouterr().err
     assert main(["captions", "vocabulary", str(clean), "-o", str(clean)]) == 2
     assert "is a file; -o takes a folder" in capsys.readouterr().err
+
+
+def test_a_bert_with_weights_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    clean, bert = tmp_path / "clean.json", tmp_path / "bert"
+    clean.write_text(json.dumps({"a": {"start": [0.0], "end": [2.0], "text": ["pour the red milk"]}}))
+    bert.mkdir()
+    there = {"vocab.txt": "[PAD]\n", "config.json": "{}", "model.safetensors": "weights"}
+    for name, content in there.items():
+        (bert / name).write_text(content)
+    assert main(["captions", "vocabulary", str(clean), "-o", str(bert)]) == 2
+    assert "holds the weights of a model (model.safetensors)" in capsys.readouterr().err
+    assert {path.name: path.read_text() for path in bert.iterdir()} == there
