@@ -1,6 +1,9 @@
 """Limits that a child process sets for itself before it touches what others made."""
 
 import os
+import signal
+import threading
+import time
 
 try:
     import resource
@@ -8,6 +11,7 @@ except ImportError:  # on Windows, where only the wall time is limited
     resource = None
 
 MAX_FILES = 256
+LOOK = 1.0  # seconds between looks at whether the parent is still there
 
 
 def confine(*, memory: int, seconds: float | None = None, file_bytes: int | None = None) -> None:
@@ -30,3 +34,20 @@ def confine(*, memory: int, seconds: float | None = None, file_bytes: int | None
         _, most = resource.getrlimit(kind)
         limit = limit if most == resource.RLIM_INFINITY else min(limit, most)
         resource.setrlimit(kind, (limit, limit))
+
+
+def end_with_parent(parent: int) -> None:
+    """End this process, with all in its group, soon after its parent has ended, however that ended.
+
+    Args:
+        parent: process id, as the parent itself said it: it may have ended before this process asks who it is.
+    """
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(LOOK)
+    if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)

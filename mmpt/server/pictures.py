@@ -99,7 +99,7 @@ class Pictures:
 
 async def _start() -> Process:
     environment = package_environment() | dict.fromkeys(ONE_THREAD, "1")
-    words = (sys.executable, "-m", "mmpt.server.picture_worker")
+    words = (sys.executable, "-m", "mmpt.server.picture_worker", str(os.getpid()))
     process = await asyncio.create_subprocess_exec(
         *words, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=environment, start_new_session=True
     )

@@ -1,7 +1,8 @@
 """A process that takes one uploaded video into a library, within limits of memory and time.
 
 On stdin it takes one JSON object, {address, opening, path, memory, seconds}; on stdout it answers with a line of JSON
-for each event, and a last one, {"result": "added" | "known" | "failed", "detail": ...}.
+for each event, and a last one, {"result": "added" | "known" | "failed", "detail": ...}. Its one argument is the
+server's process id: it ends when that process has ended.
 """
 
 import json
@@ -9,13 +10,14 @@ import sys
 import warnings
 from typing import Any, TextIO
 
-from mmpt.server.confine import confine
+from mmpt.server.confine import confine, end_with_parent
 
 FILE_BYTES = 64 << 30  # the largest file that may be written; of a large library, all vectors are in a few
 
 
 def main() -> int:
     """Take the video in."""
+    end_with_parent(int(sys.argv[1]))
     answers = sys.stdout
     sys.stdout = sys.stderr  # what libraries print is no answer
     order = json.loads(sys.stdin.readline())

@@ -202,7 +202,7 @@ class Uploads:
         seconds = self._settings.upload_seconds
         order = {"address": self._address, "opening": self._opening, "path": str(path)}
         order |= {"memory": self._settings.upload_memory, "seconds": seconds * cores()}
-        words = (sys.executable, "-m", "mmpt.server.upload_worker")
+        words = (sys.executable, "-m", "mmpt.server.upload_worker", str(os.getpid()))
         process = await asyncio.create_subprocess_exec(
             *words, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=package_environment(), start_new_session=True
         )
