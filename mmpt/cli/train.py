@@ -148,7 +148,8 @@ def _train(session: "Session", processes: "Processes", stop: Any) -> int:
         if isinstance(observer, ShownObserver):
             if session.fresh:
                 forget(trainer.keeper.folder)
-            observer.log.rewind(trainer.progress.updates)
+            progress = trainer.progress
+            observer.log.rewind(progress.updates, epoch=progress.epoch, batch=progress.batch)
         trainer.run(stop)
     except SharedError as error:
         return _told(processes, error)

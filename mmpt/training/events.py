@@ -1,8 +1,9 @@
 """TensorBoard's event files, written without TensorBoard: numbers by name and step.
 
 A file is a sequence of records (TFRecord: length, its checksum, bytes, their checksum), each a protocol buffer of the
-message Event: 1 wall time (double), 2 step (int64), 3 file version (string), 5 summary; a summary holds values (1) of
-1 tag (string) and 2 simple value (float).
+message Event: 1 wall time (double), 2 step (int64), 3 file version (string), 5 summary, 7 session; a summary holds
+values (1) of 1 tag (string) and 2 simple value (float). A session that starts (1 status, 1 for start) takes back what
+older files tell from its step on.
 """
 
 import os
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 VERSION = b"brain.Event:2"
+STARTS = b"\x08\x01"
 POLYNOMIAL = 0x82F63B78  # CRC-32C, bits reversed
 MASK = 0xA282EAD8  # added to a checksum that is stored beside what it is of
 
@@ -27,6 +29,16 @@ class EventFile:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._file = None
+        self._first: int | None = None  # step from which older files count no more
+
+    def rewind(self, updates: int) -> None:
+        """Take back what older files tell of later steps.
+
+        Args:
+            updates: how many are done; all is taken back where none is.
+        """
+        if any(self._folder.glob("events.out.tfevents.*")):
+            self._first = updates + 1 if updates else 0
 
     def log(self, values: Mapping[str, float], step: int) -> None:
         """Write numbers.
@@ -39,7 +51,9 @@ class EventFile:
             self._folder.mkdir(parents=True, exist_ok=True)
             name = f"events.out.tfevents.{time.time_ns() // 10**9}.{socket.gethostname()}.{os.getpid()}"
             self._file = (self._folder / name).open("ab")
-            self._write(_bytes(3, VERSION), 0)
+            self._write(_bytes(3, VERSION), self._first or 0)
+            if self._first is not None:
+                self._write(_bytes(7, STARTS), self._first)
         entries = b"".join(
             _bytes(1, _bytes(1, name.encode()) + b"\x15" + struct.pack("<f", value)) for name, value in values.items()
         )

@@ -13,6 +13,7 @@ from mmpt.training.events import EventFile
 from mmpt.utils.files import atomic_path
 
 FILE = "metrics.jsonl"
+APART = ("plan", "overflow")  # kinds of lines about what is no update
 
 
 class Tracker(Protocol):
@@ -26,6 +27,13 @@ class Tracker(Protocol):
             step: after how many updates.
         """
 
+    def rewind(self, updates: int) -> None:
+        """Learn that a training goes on from an update, so that what came after it is told again.
+
+        Args:
+            updates: how many are done.
+        """
+
     def close(self) -> None:
         """End."""
 
@@ -37,41 +45,51 @@ class MetricsLog:
         folder: the run's.
         config: what is told to whom.
         told: what the run was told, for trackers that keep it.
+
+    Attributes:
+        interval: updates between two that trackers are told of.
     """
 
     def __init__(self, folder: Path, config: LoggingConfig, told: Mapping[str, Any]) -> None:
         self._path = folder / FILE
-        self._interval = max(1, config.log_interval)
+        self.interval = max(1, config.log_interval)
         self._trackers = make_trackers(folder, config, told)
         self._file = None
 
-    def rewind(self, updates: int) -> None:
-        """Forget what came after an update, because it is done again: a plan belongs to the update that follows it.
+    def rewind(self, updates: int, *, epoch: int, batch: int) -> None:
+        """Forget what came after a moment, because it is done again.
 
         Args:
             updates: how many are done.
+            epoch: passes that are done.
+            batch: batches of the pass that are done.
         """
+        for tracker in self._trackers:
+            tracker.rewind(updates)
         if not self._path.is_file():
             return
-        lines = [
-            line
-            for line in read_metrics(self._path)
-            if line["update"] < updates or (line["update"] == updates and line["kind"] != "plan")
-        ]
+
+        def done(line: Mapping[str, Any]) -> bool:
+            if line["kind"] in APART:
+                return (line["epoch"] - 1, line.get("batch", 1)) <= (epoch, batch)  # a plan comes before batch 1
+            return line["update"] <= updates
+
+        lines = [line for line in read_metrics(self._path) if done(line)]
         with atomic_path(self._path) as temporary:
-            temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+            temporary.write_text("".join(map(_written, lines)), encoding="utf-8")
 
     def write(self, line: Mapping[str, Any]) -> None:
         """Write a line.
 
         Args:
-            line: ``kind`` is "update", "epoch" or "valid"; ``update`` says after how many.
+            line: ``kind`` is "plan", "update", "overflow", "epoch" or "valid"; ``update`` says after how many. A
+                number that is NaN or infinite is written as null, as JSON has no such numbers.
         """
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._path.open("a", encoding="utf-8", buffering=1)  # line by line, so that a crash loses none
-        self._file.write(json.dumps(line) + "\n")
-        if line["kind"] != "update" or line["update"] % self._interval == 0 or line["update"] == 1:
+        self._file.write(_written(line))
+        if line["kind"] != "update" or line["update"] % self.interval == 0 or line["update"] == 1:
             values = {f"{line['kind']}/{k}": v for k, v in line.items() if isinstance(v, float) and math.isfinite(v)}
             for tracker in self._trackers:
                 tracker.log(values, line["update"])
@@ -92,7 +110,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         path: the file, or its folder.
 
     Returns:
-        The lines; none where there is no file. A last line that a crash cut off is left out.
+        The lines; none where there is no file. A last line that a crash cut off is left out, and null is NaN again.
 
     Raises:
         ValueError: another line cannot be read.
@@ -106,12 +124,19 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         if not text:
             continue
         try:
-            found.append(json.loads(text))
-        except ValueError as error:
+            line = json.loads(text)
+            found.append({name: math.nan if value is None else value for name, value in line.items()})
+        except (ValueError, AttributeError) as error:
             if number == len(texts):
                 break
             raise ValueError(f"{path}, line {number} is no line of a training's log: {error}") from error
     return found
+
+
+def _written(line: Mapping[str, Any]) -> str:
+    """A line as JSON."""
+    plain = {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in line.items()}
+    return json.dumps(plain, allow_nan=False) + "\n"
 
 
 class _Project:
@@ -128,6 +153,9 @@ class _Project:
 
     def log(self, values: Mapping[str, float], step: int) -> None:
         self._library.log(dict(values), step=step)
+
+    def rewind(self, updates: int) -> None:
+        """Nothing: each start is a run of its own there."""
 
     def close(self) -> None:
         self._library.finish()

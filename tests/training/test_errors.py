@@ -10,9 +10,10 @@ import torch
 from safetensors import safe_open
 
 from mmpt.cli.main import main
+from mmpt.config.training import LoggingConfig
 from mmpt.training.checkpoint import STATE, Progress
 from mmpt.training.damage import NonFiniteError, refuse
-from mmpt.training.metrics_log import FILE, read_metrics
+from mmpt.training.metrics_log import FILE, MetricsLog, read_metrics
 from mmpt.training.processes import Processes
 from mmpt.utils.shardedtensor import ShardedTensor, ShardWriter, read_meta, write_meta
 from tests.processors.narrated import write_narrated
@@ -131,6 +132,18 @@ def test_validations_that_are_no_numbers_are_drawn_around(tmp_path: Path) -> Non
     lines += [{"kind": "valid", "update": 1, "loss": float("nan")}]
     (tmp_path / FILE).write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert main(["plot", str(tmp_path)]) == 0 and (tmp_path / "curves.png").stat().st_size > 1000
+
+
+def test_the_log_is_json_also_where_a_loss_is_no_number(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path, LoggingConfig(), {})
+    log.write({"kind": "valid", "update": 3, "epoch": 1, "loss": float("nan"), "t2v": float("inf"), "v2t": 1.5})
+    log.close()
+    line = '{"kind": "valid", "update": 3, "epoch": 1, "loss": null, "t2v": null, "v2t": 1.5}\n'
+    assert (tmp_path / FILE).read_text() == line
+    (found,) = read_metrics(tmp_path)
+    assert np.isnan(found["loss"]) and found["v2t"] == 1.5
+    MetricsLog(tmp_path, LoggingConfig(), {}).rewind(3, epoch=1, batch=0)
+    assert (tmp_path / FILE).read_text() == line
 
 
 def test_weights_without_a_state_are_not_overwritten(world: Path, tmp_path: Path, capsys) -> None:

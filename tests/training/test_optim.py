@@ -55,19 +55,39 @@ def test_the_checksum_is_crc32c() -> None:
     assert zlib.crc32(bytes(32)) != value
 
 
-def test_events_are_records_of_numbers(tmp_path: Path) -> None:
-    events = EventFile(tmp_path / "run")
-    events.log({"update/loss": 1.5}, 300)
-    events.close()
-    (path,) = (tmp_path / "run").iterdir()
-    data, records = path.read_bytes(), []
+def records(path: Path) -> list[bytes]:
+    data, found = path.read_bytes(), []
     while data:
         (length,) = struct.unpack("<Q", data[:8])
         assert data[8:12] == _checksum(data[:8]) and data[12 + length : 16 + length] == _checksum(
             data[12 : 12 + length]
         )
-        records.append(data[12 : 12 + length])
+        found.append(data[12 : 12 + length])
         data = data[16 + length :]
-    assert records[0].endswith(b"brain.Event:2")
-    assert records[1][9:12] == b"\x10\xac\x02", "step 300"
-    assert b"update/loss" in records[1] and records[1].endswith(struct.pack("<f", 1.5))
+    return found
+
+
+def test_events_are_records_of_numbers(tmp_path: Path) -> None:
+    events = EventFile(tmp_path / "run")
+    events.rewind(0)
+    events.log({"update/loss": 1.5}, 300)
+    events.close()
+    (path,) = (tmp_path / "run").iterdir()
+    version, numbers = records(path)
+    assert version.endswith(b"brain.Event:2")
+    assert numbers[9:12] == b"\x10\xac\x02", "step 300"
+    assert b"update/loss" in numbers and numbers.endswith(struct.pack("<f", 1.5))
+
+
+@pytest.mark.parametrize(("updates", "first"), [(4, 5), (0, 0)])
+def test_what_is_told_again_is_taken_back_before(tmp_path: Path, updates: int, first: int) -> None:
+    """TensorBoard forgets an older file's numbers from the step of a session that starts (Event.session_log) on."""
+    (tmp_path / "events.out.tfevents.1.here.1").touch()
+    events = EventFile(tmp_path)
+    events.rewind(updates)
+    events.log({"update/loss": 1.5}, 5)
+    events.close()
+    path = next(path for path in tmp_path.iterdir() if path.stat().st_size)
+    version, start, numbers = records(path)
+    assert version[9:11] == start[9:11] == bytes([0x10, first]) and start.endswith(b"\x3a\x02\x08\x01")
+    assert numbers[9:11] == b"\x10\x05"
