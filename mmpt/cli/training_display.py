@@ -1,6 +1,11 @@
-"""What `mmpt train` shows while it runs: a bar on the error stream, and a line for each epoch."""
+"""What `mmpt train` shows while it runs: a bar on the error stream, and a line for each epoch.
+
+Where the error stream is no terminal, as in a job of a cluster, lines tell how far it is: every `log_interval` updates,
+and after a minute without one.
+"""
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -13,6 +18,7 @@ from mmpt.training.metrics_log import MetricsLog
 from mmpt.training.telling import LogObserver
 
 SMOOTH = 0.95  # part of the shown loss and speed that stays at an update
+PAUSE = 60.0  # seconds
 
 
 class ShownObserver(LogObserver):
@@ -24,8 +30,10 @@ class ShownObserver(LogObserver):
 
     def __init__(self, log: MetricsLog) -> None:
         super().__init__(log)
-        self._advance: Callable[[str], None] = lambda told: None
+        self._advance: Callable[[str | None], None] = lambda told: None
         self._console = out
+        self._left = 0  # steps of the epoch
+        self._said = 0.0  # when the last line came
         self._passes = ""
         self._shown: dict[str, float] = {}  # loss and speed, smoothed
         self._hard = ""
@@ -34,8 +42,14 @@ class ShownObserver(LogObserver):
     def work(self, what: str) -> Iterator[Callable[[int, int], None]]:
         """Show a bar for work between updates."""
         with _bar() as bar:
-            shown = bar.add_task(what, total=None)
-            yield lambda done, total: bar.update(shown, completed=done, total=total)
+            shown, self._said = bar.add_task(what, total=None), time.monotonic()
+
+            def show(done: int, total: int) -> None:
+                bar.update(shown, completed=done, total=total)
+                if self._is_due(False):
+                    self._say(f"{what}: {done:,} of {total:,}")
+
+            yield show
 
     @contextlib.contextmanager
     def epoch(self, progress: checkpoint.Progress, optim: OptimConfig, updates: int) -> Iterator[None]:
@@ -44,6 +58,7 @@ class ShownObserver(LogObserver):
         self._passes = "" if optim.max_epoch is None else f"/{optim.max_epoch}"
         with _bar() as bar:
             shown = bar.add_task(f"epoch {progress.epoch + 1}{self._passes}", total=updates)
+            self._left, self._said = updates, time.monotonic()
             self._advance = lambda told: bar.update(shown, advance=1, description=told)
             self._console = err if err.is_terminal and out.is_terminal else out  # above the bar, not into it
             yield
@@ -54,6 +69,10 @@ class ShownObserver(LogObserver):
         super().tell(line)
         if line["kind"] == "update":
             self._show_update(line)
+        elif line["kind"] == "overflow":
+            self._left -= 1
+            self._advance(None)
+            self._say(f"update {line['update'] + 1:,}: fp16 overflows, and the batch is left out")
         elif line["kind"] == "epoch":
             self._say(f"epoch {line['epoch']}{self._passes}: {self._speed()}training {losses(line)}")
         elif line["kind"] == "valid":
@@ -69,7 +88,19 @@ class ShownObserver(LogObserver):
             now = float(line[name])
             self._shown[name] = SMOOTH * self._shown.get(name, now) + (1 - SMOOTH) * now
         told = f"loss {self._shown['loss']:.3f}, {self._shown['pairs_per_second']:,.0f} pairs/s{self._hard}"
+        self._left -= 1
         self._advance(f"epoch {line['epoch']}{self._passes} {told}")
+        if self._is_due(line["update"] % self.log.interval == 0):
+            left = f"epoch {line['epoch']}{self._passes}, {self._left:,} to go in it"
+            self._say(f"update {line['update']:,}, {left}: {told}")
+
+    def _is_due(self, asked: bool) -> bool:
+        """Whether a line is to tell how far it is, as no bar does."""
+        now = time.monotonic()
+        if err.is_terminal or not (asked or now - self._said > PAUSE):
+            return False
+        self._said = now
+        return True
 
     def _speed(self) -> str:
         speed = self._shown.get("pairs_per_second")

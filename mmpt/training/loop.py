@@ -24,6 +24,7 @@ from mmpt.training.damage import refuse
 from mmpt.training.estimate import Estimate, estimate
 from mmpt.training.fsdp import joined
 from mmpt.training.keeping import Keeper
+from mmpt.training.measures import examples, read, weighted, with_total
 from mmpt.training.optim import SHARDED, MovingAverage, learning_rate, make_optimizer
 from mmpt.training.processes import Processes, SharedError
 from mmpt.training.signals import Stop
@@ -169,11 +170,11 @@ class Trainer:
         stream = self.train_batches.read([keys for group in groups for keys in self._share(group)])
         with contextlib.closing(stream), self.observer.epoch(progress, self.optim, len(groups)):
             for group in groups:
-                self._update(group, stream, stop)
+                stepped = self._update(group, stream, stop)
                 whole = group is groups[-1]
                 if whole or self.finished:
                     return self._edge(whole=whole)
-                self._within_epoch()
+                self._within_epoch(stepped)
                 if self.stopped:
                     return None
 
@@ -230,10 +231,10 @@ class Trainer:
     def _share(self, group: Sequence[Keys]) -> Sequence[Keys]:
         return group[self.processes.rank :: self.processes.world]
 
-    def _update(self, group: Sequence[Keys], stream: Iterator[dict[str, Any]], stop: Stop) -> None:
-        """Make one step of the optimizer."""
+    def _update(self, group: Sequence[Keys], stream: Iterator[dict[str, Any]], stop: Stop) -> bool:
+        """Make one step of the optimizer; False where fp16's gradients overflow, so that there is none."""
         progress, began, waited, pairs = self.progress, time.perf_counter(), 0.0, 0
-        share, sums, seen = self._share(group), {}, []
+        share, seen = self._share(group), []
         for place in range(len(share)):
             asked = time.perf_counter()
             batch = next(stream)
@@ -241,27 +242,30 @@ class Trainer:
             number = progress.batch + place * self.processes.world + self.processes.rank
             losses = self._backward(batch, number, parts=len(share), last=place == len(share) - 1)
             seen.append((number, batch, losses))
-            pairs += batch["caps"].numel() // batch["caps"].shape[-1]
-            sums = {name: sums.get(name, 0.0) + value.item() for name, value in losses.items()}
-        norm = self._clip()
-        told = self.processes.sum([*sums.values(), pairs, waited, float(stop.asked)])
-        means = [value / len(group) for value in told[: len(sums)]]
-        pairs, waited, stopping = told[len(sums) :]
-        if not math.isfinite(sum(means)) or not (self.optim.fp16 or math.isfinite(norm)):
+            pairs += examples(batch)
+        *found, length = read([*(losses for _, _, losses in seen), {"norm": self._clip()}])
+        names, norm = tuple(found[0]), length["norm"]
+        own = weighted(found, [1.0] * len(found), names)
+        *sums, pairs, waited, stopping = self.processes.sum([*own, pairs, waited, float(stop.asked)])
+        parts = {name: value / len(group) for name, value in zip(names, sums, strict=True)}
+        if not math.isfinite(sum(sums)) or not (self.optim.fp16 or math.isfinite(norm)):
             refuse(self.processes, self.keeper.folder, seen, progress=progress, norm=norm)
-        self._step(group)
+        stepped = self._step(group)
         self.stopped = stopping > 0
-        parts = dict(zip(sums, means, strict=True))
-        line = {**_with_total(parts), "grad_norm": norm}
-        progress.sums = {name: progress.sums.get(name, 0.0) + value for name, value in parts.items()}
-        progress.counted += 1
+        progress.sums = {name: progress.sums.get(name, 0.0) + stepped * value for name, value in parts.items()}
+        progress.counted += stepped
+        if not stepped:
+            self._tell("overflow", {"batch": progress.batch, "scale": self.scaler.get_scale()})
+            return False
         seconds = time.perf_counter() - began
         speed = {
             "pairs": pairs,
             "pairs_per_second": pairs / seconds,
             "waiting": waited / self.processes.world / seconds,
         }
-        self._tell("update", {**line, "lr": self.optimizer.param_groups[0]["lr"], **speed})
+        line = {**with_total(parts), "grad_norm": norm, "lr": self.optimizer.param_groups[0]["lr"]}
+        self._tell("update", {**line, **speed})
+        return True
 
     def _backward(self, batch: Mapping[str, Any], number: int, *, parts: int, last: bool) -> dict[str, torch.Tensor]:
         """Add a batch's gradient to that of the update."""
@@ -284,15 +288,16 @@ class Trainer:
     def _casting(self) -> torch.autocast:
         return torch.autocast(self.processes.device.type, self.precision, enabled=self.precision is not None)
 
-    def _clip(self) -> float:
+    def _clip(self) -> torch.Tensor:
         """Cut the gradient to `clip_norm`; its length before that."""
         self.processes.drop_unused()
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.optim.clip_norm or math.inf)
-        return float(joined(norm))
+        return joined(norm)
 
-    def _step(self, group: Sequence[Keys]) -> None:
-        progress = self.progress
+    def _step(self, group: Sequence[Keys]) -> bool:
+        """Change the weights; False where the gradients overflow, and the next batches get a smaller scale."""
+        progress, scale = self.progress, self.scaler.get_scale()
         for entry in self.optimizer.param_groups:
             entry["lr"] = learning_rate(self.optim, progress.updates + 1, progress.epoch)
         self.scaler.step(self.optimizer)
@@ -303,23 +308,27 @@ class Trainer:
                 "kept last is untouched. A lower learning rate, or bf16 in place of fp16, may help"
             )
         self.optimizer.zero_grad(set_to_none=True)
+        progress.batch += len(group)
+        if self.scaler.get_scale() < scale:  # what the original does not count as an update either
+            return False
         if self.average is not None:
             self.average.update(self.model)
         progress.updates += 1
-        progress.batch += len(group)
+        return True
 
-    def _within_epoch(self) -> None:
+    def _within_epoch(self, stepped: bool) -> None:
         """Validate and keep what is done, where that is due before the epoch's end."""
-        updates, loader = self.progress.updates, self.loader
-        due = loader.validate_interval_updates and updates % loader.validate_interval_updates == 0
+        updates, interval = self.progress.updates, self.loader.validate_interval_updates
+        due = stepped and interval > 0 and updates % interval == 0
         measure = self._validate() if due else None
-        if due or self.stopped or self.keeper.due(updates):
+        if due or self.stopped or (stepped and self.keeper.due(updates)):
             self._keep(whole=False, measure=measure)
 
     def _edge(self, *, whole: bool) -> None:
         """End an epoch, or a training in the midst of one."""
         progress = self.progress
-        means = _with_total({name: value / progress.counted for name, value in progress.sums.items()})
+        count = progress.counted or math.nan  # there is no mean where all gradients overflow
+        means = with_total({name: value / count for name, value in progress.sums.items()})
         if whole:
             self._tell("epoch", means)
         measure = None
@@ -331,24 +340,21 @@ class Trainer:
         self._keep(whole=whole, measure=measure)
 
     def _validate(self) -> float | None:
-        """Measure the losses of the validation split; the same for any number of processes."""
+        """Measure the mean losses of the validation split's examples; the same for any number of processes."""
         if self.valid_batches is None:
             return None
         world, rank = self.processes.world, self.processes.rank
         batches = self.valid_batches.of_epoch(0)
-        sums: dict[str, float] = {}
+        found, sizes = [], []
         with self._shown() as model, torch.no_grad(), self._casting(), self.task.alone():
             model.eval()
             for batch in self.valid_batches.read(batches[rank::world]):
-                losses = self.task.training_step(model, batch)
-                sums = {name: sums.get(name, 0.0) + value.item() for name, value in losses.items()}
+                found.append(self.task.training_step(model, batch))
+                sizes.append(float(examples(batch)))
         self.model.train()
-        return self._mean_of_validation(sums, len(batches))
-
-    def _mean_of_validation(self, sums: dict[str, float], count: int) -> float:
         names = tuple(self.progress.sums)  # also where this process had no batch
-        told = self.processes.sum([sums.get(name, 0.0) for name in names])
-        means = _with_total({name: value / count for name, value in zip(names, told, strict=True)})
+        *sums, count = self.processes.sum([*weighted(read(found), sizes, names), sum(sizes)])
+        means = with_total({name: value / count for name, value in zip(names, sums, strict=True)})
         self._tell("valid", means)
         return self.keeper.measure(means)
 
@@ -387,8 +393,3 @@ def _trimming(model: MMPTPreTrainedModel) -> Iterator[None]:
         yield
     finally:
         model.trim_padding = before
-
-
-def _with_total(parts: Mapping[str, float]) -> dict[str, float]:
-    """What is minimised, first, and its parts."""
-    return {"loss": 0.0, **parts} | {"loss": sum(parts.values())}

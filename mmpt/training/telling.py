@@ -42,8 +42,8 @@ class Observer:
         """Take a line of the log.
 
         Args:
-            line: `kind` is "plan", "update", "epoch" or "valid"; `epoch` from 1 on, `update` after how many; and
-                numbers by name.
+            line: `kind` is "plan", "update", "overflow", "epoch" or "valid"; `epoch` from 1 on, `update` after how
+                many; and numbers by name.
         """
 
 

@@ -15,6 +15,8 @@ from mmpt.retrieval.planner import Plan
 from mmpt.tasks.base import Task
 from mmpt.tasks.contrastive import VideoRetriTask
 
+BIAS = "video_encoder.videomlp.linear2.bias"
+
 
 class Unequal(VideoRetriTask):
     """Clusters of one to three videos."""
@@ -106,6 +108,38 @@ class Overflowing(VideoRetriTask):
             name: torch.clamp(value * 1e30, max=1.0) + value * 1e30 - (value * 1e30).detach()
             for name, value in found.items()
         }
+
+
+class Vanishing(VideoRetriTask):
+    """The gradient of the third step is all zeros; what the steps before it began moves the weights."""
+
+    steps = 0
+
+    def losses(self, model: nn.Module, rows: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        self.steps += model.training
+        found = super().losses(model, rows)
+        return {name: value * float(self.steps != 4) for name, value in found.items()}  # the first is the estimate's
+
+
+class OverflowingSometimes(VideoRetriTask):
+    """One number of one weight's gradient is infinite in fp16, where a certain video is in the batch."""
+
+    def losses(self, model: nn.Module, rows: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        found = super().losses(model, rows)
+        if model.training and "v3" in rows["video_id"]:
+            bias = dict(model.named_parameters())[f"{'module.' * hasattr(model, 'module')}{BIAS}"]
+            found["t2v"] = found["t2v"] + (bias[-1] - bias[-1].detach()) * 3e38
+        return found
+
+
+class Counting(Task):
+    """The losses of a validation are the sizes of its batches."""
+
+    def losses(self, model: nn.Module, rows: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        found = super().losses(model, rows)
+        if model.training:
+            return found
+        return {name: torch.tensor(float(len(rows["video_id"]))) for name in found}
 
 
 class LostDisk(VideoRetriTask):

@@ -1,5 +1,6 @@
 """The loop in one process: what must make no difference, and what must."""
 
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,11 @@ from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.models.original import read_original
 from mmpt.retrieval.planner import plan_epoch
 from mmpt.training import session
+from mmpt.training.measures import read
 from mmpt.training.metrics_log import read_metrics
 from tests.training.worlds import VIDEOCLIP, VLM, curve, narrated_yaml, train
+
+OWN = "tests.training.tasks_of_ones_own"
 
 
 def run(world: Path, folder: Path, project: str = VIDEOCLIP, words: tuple[str, ...] = (), **more) -> list[dict]:
@@ -252,7 +256,68 @@ def test_gradients_that_overflow_for_ever_end_the_training(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
     monkeypatch.setattr(session, "_precision", lambda optim, processes: (optim, []))  # fp16 on a CPU, for the test only
-    own = {"task": "tests.training.tasks_of_ones_own:Overflowing", "fairseq__common__fp16": True}
+    own = {"task": f"{OWN}:Overflowing", "fairseq__common__fp16": True}
     assert train(narrated_yaml(world, tmp_path, **own, fairseq__optimization__max_epoch=99)) == 2
     assert "the gradients overflow in fp16 however they are scaled" in capsys.readouterr().err
-    assert len(curve(tmp_path)) > 20
+    assert not curve(tmp_path) and len(curve(tmp_path, "overflow")) > 20
+    assert {line["loss"] for line in curve(tmp_path, "epoch")} == {None}, "there is no mean"
+    assert len(curve(tmp_path, "valid")) == len(curve(tmp_path, "epoch")) > 3
+
+
+def test_what_overflows_is_no_update(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """The learning rate does not move on, as in the original; what stopped goes on as if it had not."""
+    monkeypatch.setattr(session, "_precision", lambda optim, processes: (optim, []))  # fp16 on a CPU, for the test only
+    keys: dict[str, Any] = {"task": f"{OWN}:OverflowingSometimes", "fairseq__common__fp16": True}
+    keys |= {"fairseq__common__log_interval": 1, "fairseq__optimization__max_epoch": 5}
+    lines = run(world, tmp_path / "whole", **keys, fairseq__optimization__ema_decay=0.5)
+    told = capsys.readouterr().out
+    left_out = curve(tmp_path / "whole", "overflow")
+    assert 2 <= len(left_out) == 25 - len(lines)
+    assert [line["update"] for line in lines] == list(range(1, len(lines) + 1))
+    assert [line["lr"] for line in lines[:3]] == pytest.approx([0.001, 0.002, 0.002], rel=1e-5)
+    assert [line["scale"] for line in left_out] == [65536.0 / 2 ** (n + 1) for n in range(len(left_out))]
+    assert told.count("fp16 overflows, and the batch is left out") == len(left_out)
+    assert "epoch 5/5, 0 to go in it: loss" in told
+    for updates in (1, 2, 4):
+        words = (f"fairseq.optimization.max_update={updates}", "fairseq.optimization.ema_decay=0.5")
+        run(world, tmp_path / "parts", words=words, **keys)
+    run(world, tmp_path / "parts", **keys, fairseq__optimization__ema_decay=0.5)
+    for kind in ("plan", "update", "overflow", "epoch"):
+        assert curve(tmp_path / "parts", kind) == curve(tmp_path / "whole", kind)
+
+
+def test_a_small_batch_counts_less_in_a_validation(world: Path, tmp_path: Path) -> None:
+    """Eleven videos make batches of four, four and three."""
+    run(world, tmp_path, VLM, task=f"{OWN}:Counting", fairseq__optimization__max_epoch=1)
+    (valid,) = curve(tmp_path, "valid")
+    parts = [value for name, value in valid.items() if name not in ("kind", "epoch", "update", "loss")]
+    assert parts and parts == [pytest.approx((4 * 4 + 4 * 4 + 3 * 3) / 11)] * len(parts)
+
+
+def test_the_device_is_waited_for_once_an_update(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+
+    def spy(values: Sequence[Mapping[str, torch.Tensor]]) -> list[dict[str, float]]:
+        sizes.append(len(values))
+        assert not any(value.requires_grad for named in values for value in named.values())
+        return read(values)
+
+    monkeypatch.setattr("mmpt.training.loop.read", spy)
+    run(world, tmp_path, fairseq__optimization__update_freq=[2], fairseq__dataset__disable_validation=True)
+    assert sizes == [3, 3, 2] * 2, "the losses of all batches, and the gradient's length"
+
+
+def test_without_a_terminal_lines_tell_how_far_it_is(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    run(world, tmp_path / "a", fairseq__common__log_interval=3)
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("update") and "pairs/s" in line]
+    assert [line.partition(": loss")[0] for line in told] == [
+        "update 3, epoch 1/2, 2 to go in it",
+        "update 6, epoch 2/2, 4 to go in it",
+        "update 9, epoch 2/2, 1 to go in it",
+    ]
+    monkeypatch.setattr("mmpt.cli.training_display.PAUSE", -1.0)
+    run(world, tmp_path / "b")
+    told = capsys.readouterr().out
+    assert told.count("to go in it: loss") == 10 and "embedding videos: 11 of 11" in told
