@@ -1,6 +1,7 @@
 """A model whose weights, gradients and moments lie in parts, one in each process (torch's FSDP2).
 
-Weights are put together for each layer when it computes, and let go again. Whatever is no training step, as planning,
+Weights are put together for each layer when it computes, and let go again. Gradients are divided after each batch, also
+where more batches follow before the step: what adds up is a part as well. Whatever is no training step, as planning,
 validating and writing do, sees a whole model with plain weights, so that processes need not do the same there.
 """
 
@@ -8,6 +9,7 @@ import contextlib
 import warnings
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
+from functools import partial
 from types import MethodType
 
 import torch
@@ -45,26 +47,35 @@ class Shards:
             vars(layer)["run_packed"] = MethodType(run_packed, layer)  # what packed rows run, in place of calling it
             register_fsdp_forward_method(layer, "run_packed")
         fully_shard(model, mesh=mesh).set_reduce_scatter_unused_params(True)
+        self._used: set[str] = set()  # weights that got a gradient in this process since the last step
+        self._watch()
         # what models give are views, which tasks and losses never change in place
         warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor")
 
-    @contextlib.contextmanager
-    def keep_gradients(self) -> Iterator[None]:
-        """Let gradients of a block add up in this process only."""
-        assert isinstance(self._model, FSDPModule)
-        self._model.set_requires_gradient_sync(False)
-        try:
-            yield
-        finally:
-            self._model.set_requires_gradient_sync(True)
+    def _watch(self) -> None:
+        """Note when a whole weight gets a gradient; torch keeps these weights, empty while they are not needed."""
+        for module in [module for module in self._model.modules() if isinstance(module, FSDPModule)]:
+            module.unshard()
+            for name, value in self._model.named_parameters():
+                if not isinstance(value, DTensor):
+                    value.register_post_accumulate_grad_hook(partial(self._note, name))
+            module.reshard()
+
+    def _note(self, name: str, _: torch.Tensor) -> None:
+        self._used.add(name)
 
     def drop_unused(self) -> None:
-        """Take the gradient from weights that no process used, so that the optimizer leaves them alone, as ever."""
-        with_gradient = [value for value in self._model.parameters() if value.grad is not None]
-        used = torch.stack([part_of(value.grad).any() for value in with_gradient if value.grad is not None]).float()
+        """Take the zeros from weights that no process used, so that the optimizer leaves them alone, as it does copies.
+
+        A weight that was used and whose gradient happens to be zero keeps it: its moments count.
+        """
+        names = [name for name, _ in self._model.named_parameters()]
+        used = torch.tensor([float(name in self._used) for name in names], device=self._model.device)
         dist.all_reduce(used)
-        for value, flag in zip(with_gradient, used.tolist(), strict=True):
-            value.grad = value.grad if flag else None
+        self._used.clear()
+        for name, count in zip(names, used.tolist(), strict=True):
+            if not count:
+                self._model.get_parameter(name).grad = None
 
     @contextlib.contextmanager
     def whole(self) -> Iterator[MMPTPreTrainedModel]:

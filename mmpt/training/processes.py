@@ -108,11 +108,10 @@ class Processes:
             model: what `prepare` gave.
 
         Returns:
-            The block.
+            The block; one that does nothing where each process keeps a part, as there is no room for the whole.
         """
-        if self._shards is not None:
-            return self._shards.keep_gradients()
-        return self._accelerator.no_sync(model) if self.world > 1 else nullcontext()
+        apart = self.world > 1 and self._shards is None
+        return self._accelerator.no_sync(model) if apart else nullcontext()
 
     def sum(self, values: Sequence[float]) -> list[float]:
         """Add up numbers over all processes.

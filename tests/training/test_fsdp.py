@@ -2,6 +2,8 @@
 
 import os
 import signal
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from shutil import copytree
 from typing import Any
@@ -17,9 +19,10 @@ from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.models.build import build_model
 from mmpt.models.configuration import MMPTConfig
 from mmpt.models.original import read_original
-from mmpt.training import optim
+from mmpt.training import optim, session
 from mmpt.training.checkpoint import STATE, pack, read_state, unpack_moments
 from mmpt.training.fsdp import joined, part_of
+from mmpt.training.keeping import Keeper
 from mmpt.training.optim import MovingAverage, check_optim, make_optimizer
 from mmpt.training.processes import Processes
 from tests.training.worlds import (
@@ -27,6 +30,7 @@ from tests.training.worlds import (
     VIDEOCLIP,
     VLM,
     WORDS,
+    child,
     curve,
     free_port,
     narrated_yaml,
@@ -37,6 +41,7 @@ from tests.training.worlds import (
 
 OWN = "tests.training.tasks_of_ones_own"
 SHARDED: dict[str, Any] = {"fairseq__optimization__ddp_backend": "fully_sharded"}
+PATCH = pytest.MonkeyPatch()  # for processes that end before it is undone
 PLENTY: dict[str, Any] = {
     "fairseq__optimization__update_freq": [2],
     "fairseq__optimization__ema_decay": 0.9,
@@ -56,7 +61,7 @@ def assert_alike(one: Path, other: Path, *, exact: bool = False) -> None:
     """The numbers of two runs, and the files they leave."""
     rtol, atol = (0.0, 0.0) if exact else (1e-5, 1e-6)
     assert curve(one, "update") and curve(one, "valid")
-    for kind in ("plan", "update", "epoch", "valid"):
+    for kind in ("plan", "update", "overflow", "epoch", "valid"):
         first, second = curve(one, kind), curve(other, kind)
         for line, same in zip(first, second, strict=True):
             assert line.keys() == same.keys()
@@ -86,6 +91,35 @@ def test_parts_change_no_number(even_world: Path, tmp_path: Path, project: str, 
     assert_alike(tmp_path / "copies", tmp_path / "parts")
 
 
+def test_a_gradient_of_zeros_is_one(even_world: Path, tmp_path: Path) -> None:
+    """It lets moments fade and weights move, unlike the missing gradient of a weight that no batch used."""
+    told = tmp_path / "told"
+    for name, keys in (("copies", {}), ("parts", SHARDED)):
+        path = written(tmp_path / name, even_world, task=f"{OWN}:Vanishing", **keys)
+        assert train_two(path, told) == [0, 0], told.read_text()
+    assert [line["grad_norm"] == 0 for line in curve(tmp_path / "parts")][:4] == [False, False, True, False]
+    assert_alike(tmp_path / "copies", tmp_path / "parts")
+
+
+def half(words: Sequence[str], told: Path, variables: dict[str, str]) -> None:
+    """Train with fp16 on a CPU, for the test only."""
+    PATCH.setattr(session, "_precision", lambda optim, processes: (optim, []))
+    child(words, told, variables)
+
+
+def test_what_overflows_in_one_part_is_skipped_in_all(even_world: Path, tmp_path: Path) -> None:
+    told, keys = tmp_path / "told", {"task": f"{OWN}:OverflowingSometimes", "fairseq__common__fp16": True}
+    keys["fairseq__optimization__max_epoch"] = 5
+    for name, more in (("copies", {}), ("parts", SHARDED)):
+        path = written(tmp_path / name, even_world, **keys, **more)
+        assert train_two(path, told, run=half) == [0, 0], told.read_text()
+    skipped, made = (curve(tmp_path / "parts", kind) for kind in ("overflow", "update"))
+    assert curve(tmp_path / "copies", "overflow") == skipped
+    assert 2 <= len(skipped) == 15 - len(made) and skipped[-1]["scale"] == 65536 / 2 ** len(skipped)
+    rounded = [[line["loss"] for line in curve(tmp_path / name)] for name in ("copies", "parts")]
+    np.testing.assert_allclose(*rounded, rtol=1e-2)
+
+
 def test_one_process_has_nothing_to_divide(world: Path, tmp_path: Path) -> None:
     assert train(written(tmp_path / "a", world)) == 0
     assert train(written(tmp_path / "b", world, **SHARDED)) == 0
@@ -94,7 +128,8 @@ def test_one_process_has_nothing_to_divide(world: Path, tmp_path: Path) -> None:
 
 def test_killed_it_goes_on_bit_for_bit_and_otherwise_shared_to_rounding(even_world: Path, tmp_path: Path) -> None:
     keys: dict[str, Any] = {"task": f"{OWN}:Killed", "fairseq__optimization__ema_decay": 0.9}
-    told, never = tmp_path / "told", {"KILL": "/nowhere"}
+    told = tmp_path / "told"
+    never: dict[str, Any] = {"KILL": "/nowhere"}
     whole = written(tmp_path / "whole", even_world, **SHARDED, **keys)
     assert train_two(whole, told, **never) == [0, 0], told.read_text()
     broken = written(tmp_path / "broken", even_world, **SHARDED, **keys)
@@ -114,6 +149,36 @@ def test_killed_it_goes_on_bit_for_bit_and_otherwise_shared_to_rounding(even_wor
         assert_alike(tmp_path / "whole", tmp_path / name)
     assert train_two(broken, told, **never) == [0, 0], told.read_text()
     assert_alike(tmp_path / "whole", tmp_path / "broken", exact=True)
+
+
+def killed_while_gathering(words: Sequence[str], told: Path, variables: dict[str, str]) -> None:
+    """The second process is killed where weights are put together for the first to write."""
+    if variables["RANK"] == "1":
+        PATCH.setattr(Processes, "gather", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    child(words, told, variables)
+
+
+def failing_while_writing(words: Sequence[str], told: Path, variables: dict[str, str]) -> None:
+    """The first process fails where it writes, for no reason that it knows to tell."""
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("nobody expected this")
+
+    if variables["RANK"] == "0":
+        PATCH.setattr(Keeper, "write_state", fail)
+    child(words, told, variables)
+
+
+@pytest.mark.parametrize(
+    ("run", "codes", "left"), [(killed_while_gathering, [2, -signal.SIGKILL], 0), (failing_while_writing, [1, 2], 1)]
+)
+def test_one_that_ends_while_weights_are_kept_ends_the_other(
+    even_world: Path, tmp_path: Path, run: Any, codes: list[int], left: int
+) -> None:
+    told, began = tmp_path / "told", time.monotonic()
+    assert train_two(written(tmp_path / "a", even_world, **SHARDED), told, run=run) == codes, told.read_text()
+    assert time.monotonic() - began < 60
+    assert f"process {left}: another process of this training ended" in told.read_text()
 
 
 def alone(path: Path, variables: dict[str, str]) -> None:

@@ -4,7 +4,7 @@ import json
 import multiprocessing
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -116,10 +116,10 @@ def child(words: Sequence[str], told: Path, variables: dict[str, str]) -> None:
     raise SystemExit(main(words))
 
 
-def start(path: Path, told: Path, *words: str, **variables: str) -> BaseProcess:
-    """Train in a process of its own."""
+def start(path: Path, told: Path, *words: str, run: Callable[..., None] = child, **variables: str) -> BaseProcess:
+    """Train in a process of its own, which `run` runs."""
     words = ("train", str(path), "--device", "cpu", *words)
-    process = server().Process(target=child, args=(words, told, variables))
+    process = server().Process(target=run, args=(words, told, variables))
     process.start()
     return process
 
@@ -130,15 +130,18 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-def train_two(path: Path, told: Path, *words: str, **variables: str) -> list[int | None]:
-    """Train with two processes that know of each other as torchrun lets them.
+def train_two(
+    path: Path, told: Path, *words: str, run: Callable[..., None] = child, **variables: str
+) -> list[int | None]:
+    """Train with two processes that know of each other as torchrun lets them; `run` runs each.
 
     Returns:
         Their exit codes.
     """
     shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     ranks = [
-        start(path, told, *words, RANK=str(rank), LOCAL_RANK=str(rank), **shared, **variables) for rank in range(2)
+        start(path, told, *words, run=run, RANK=str(rank), LOCAL_RANK=str(rank), **shared, **variables)
+        for rank in range(2)
     ]
     for process in ranks:
         process.join(120)
