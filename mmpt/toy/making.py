@@ -13,11 +13,13 @@ from mmpt.toy.narration import narrate, out_of_step, rolling
 from mmpt.toy.plan import FPS, VERSION, Video, plan_videos, seen, unseen
 from mmpt.utils.files import atomic_path
 from mmpt.utils.folderlock import only_writer
+from mmpt.utils.leftovers import half_written
 from mmpt.utils.parallel import ordered_map
 from mmpt.utils.tables import read_json
 from mmpt.video.writer import write_video
 
 WORLD, RECORD = "world.json", "record.json"
+VIDEOS, HELD_OUT, CLIPS = FILMS = "videos", "heldout", "clips"  # folders
 FEWEST = 2  # training videos: one to learn from, one to validate with
 LONGEST_LAG = 30.0  # seconds; the shortest video is no longer
 
@@ -86,11 +88,14 @@ def make_world(
         What was made.
 
     Raises:
-        ValueError: another world is in the folder, or another process makes one there.
+        ValueError: it is a file, another world is in the folder, or another process makes one there.
     """
+    if out.is_file():
+        raise ValueError(f"{out} is a file; a world takes an empty or a new folder")
     out.mkdir(parents=True, exist_ok=True)
     with only_writer(out, "a toy world"):
         _claim(out, world)
+        _sweep(out)
         videos = plan_videos(world.seed, world.videos)
         jobs = [_Job(out, world.seed, video) for video in videos]
         missing = [job for job in jobs if not all(path.is_file() for path in _files(job))]
@@ -118,7 +123,7 @@ def video_path(out: Path, video: Video) -> Path:
     Returns:
         The path.
     """
-    return out / ("heldout" if video.held_out else "videos") / f"{video.id}.mp4"
+    return out / (HELD_OUT if video.held_out else VIDEOS) / f"{video.id}.mp4"
 
 
 def record(videos: list[Video], seed: int) -> dict[str, Any]:
@@ -177,10 +182,17 @@ def _claim(out: Path, world: World) -> None:
     _write(path, json.dumps(told) + "\n")
 
 
+def _sweep(out: Path) -> None:
+    """Remove videos that a killed process left half-written. Other folders may be in use by other commands."""
+    for folder in filter(Path.is_dir, (out / name for name in FILMS)):
+        for path, _ in half_written(folder):
+            path.unlink(missing_ok=True)
+
+
 def _files(job: _Job) -> list[Path]:
     """All that is drawn of a video; the video itself comes last."""
     numbers = range(len(job.video.steps)) if is_clipped(job.video) else ()
-    clips = [job.out / "clips" / f"{clip_id(job.video, number)}.mp4" for number in numbers]
+    clips = [job.out / CLIPS / f"{clip_id(job.video, number)}.mp4" for number in numbers]
     return [*clips, video_path(job.out, job.video)]
 
 

@@ -132,6 +132,18 @@ def test_an_interrupted_world_goes_on_where_it_was(quick: None, tmp_path: Path) 
     ]
 
 
+def test_what_a_killed_process_left_half_written_goes(quick: None, tmp_path: Path) -> None:
+    out = tmp_path / "world"
+    make_world(out, World(videos=2))
+    whole = files(out)
+    others = "features/.how0000.0123456789ab.npy"  # of a command that may be running
+    for name in ("videos/.how0000.0123456789ab.mp4", "clips/.new000_1.00aa11bb22cc.mp4", others):
+        (out / name).parent.mkdir(exist_ok=True)
+        (out / name).write_bytes(b"half")
+    make_world(out, World(videos=2))
+    assert files(out) == {others: b"half", **whole}
+
+
 def test_more_videos_are_added_to_those_that_were_there(quick: None, tmp_path: Path, capsys: Any) -> None:
     out = tmp_path / "world"
     make_world(out, World(videos=3))
@@ -194,7 +206,7 @@ def test_numbers_out_of_range_are_refused_before_anything_is_made(
 
 def test_a_file_in_the_place_of_the_folder_is_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     (tmp_path / "world").write_text("a file")
-    assert "world" in refused(capsys, tmp_path / "world", "--videos", "2")
+    assert "world is a file; a world takes" in refused(capsys, tmp_path / "world", "--videos", "2")
     assert (tmp_path / "world").read_text() == "a file"
 
 
