@@ -312,7 +312,7 @@ class Trainer:
         if self.scaler.get_scale() < scale:  # what the original does not count as an update either
             return False
         if self.average is not None:
-            self.average.update(self.model)
+            self.average.update(self.model, progress.updates)
         progress.updates += 1
         return True
 

@@ -98,9 +98,11 @@ def learning_rate(config: OptimConfig, update: int, epoch: int) -> float:
 class MovingAverage:
     """A moving average of a model's weights.
 
+    It forgets faster at the start, so that a short training's average holds little of the weights that it began with.
+
     Args:
         model: whose weights.
-        decay: part of the average that stays at an update.
+        decay: part of the average that stays at an update, once there were many.
 
     Attributes:
         weights: parameter's name -> average, float32.
@@ -111,10 +113,16 @@ class MovingAverage:
         self.weights = {name: value.detach().clone() for name, value in model.named_parameters()}
 
     @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
-        """Take in the weights as they are now."""
+    def update(self, model: nn.Module, updates: int) -> None:
+        """Take in the weights as they are now.
+
+        Args:
+            model: whose weights.
+            updates: how many there were before this one.
+        """
+        decay = min(self.decay, (1 + updates) / (10 + updates))
         for name, value in model.named_parameters():
-            self.weights[name].lerp_(value, 1 - self.decay)
+            self.weights[name].lerp_(value, 1 - decay)
 
     @contextlib.contextmanager
     def in_place(self, model: nn.Module) -> Iterator[None]:

@@ -120,6 +120,22 @@ def test_what_overflows_in_one_part_is_skipped_in_all(even_world: Path, tmp_path
     np.testing.assert_allclose(*rounded, rtol=1e-2)
 
 
+def traced(words: Sequence[str], told: Path, variables: dict[str, str]) -> None:
+    """Train with what torch.compile makes of the model before it turns it into C++, which takes a minute."""
+    compile_model = MMPTPreTrainedModel.compile
+    PATCH.setattr(MMPTPreTrainedModel, "compile", lambda self: compile_model(self, backend="aot_eager"))
+    child(words, told, variables)
+
+
+@pytest.mark.slow
+def test_compiled_parts_change_no_number(calm_world: Path, tmp_path: Path) -> None:
+    told, keys = tmp_path / "told", {"fairseq__optimization__max_update": 3}
+    assert train_two(written(tmp_path / "copies", calm_world, **keys), told) == [0, 0], told.read_text()
+    parts = written(tmp_path / "parts", calm_world, **SHARDED, **keys, fairseq__optimization__compile=True)
+    assert train_two(parts, told, run=traced) == [0, 0], told.read_text()
+    assert_alike(tmp_path / "copies", tmp_path / "parts")
+
+
 def test_one_process_has_nothing_to_divide(world: Path, tmp_path: Path) -> None:
     assert train(written(tmp_path / "a", world)) == 0
     assert train(written(tmp_path / "b", world, **SHARDED)) == 0
@@ -235,7 +251,7 @@ def halved(rank: int, port: int) -> None:
     processes.drop_unused()
     assert unused == {name for name, value in model.named_parameters() if value.grad is None}
     optimizer.step()
-    average.update(model)
+    average.update(model, 100)
     moments = [moment for state in optimizer.state.values() for key, moment in state.items() if key != "step"]
     assert count < sum(value.numel() for value in moments) <= 2 * count and mine(moments) < 0.51 * 2 * count
     assert mine(average.weights.values()) < 0.51 * count

@@ -9,7 +9,7 @@ import torch
 
 from mmpt.config.training import OptimConfig
 from mmpt.training.events import EventFile, _checksum
-from mmpt.training.optim import learning_rate, make_optimizer
+from mmpt.training.optim import MovingAverage, learning_rate, make_optimizer
 
 PAPER = OptimConfig(lr=(5e-5,), lr_scheduler="polynomial_decay", warmup_updates=1000, total_num_update=11_000)
 
@@ -27,6 +27,18 @@ def test_rates_by_epoch() -> None:
     assert [learning_rate(config, update, epoch) for update, epoch in ((1, 0), (2, 0), (3, 0), (4, 1), (5, 7))] == [
         *(0.15, 0.3, 0.3, 0.2, 0.2),
     ]
+
+
+def test_the_average_forgets_what_it_began_with() -> None:
+    linear = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(linear.weight, 10.0)
+    average = MovingAverage(linear, 0.5)
+    torch.nn.init.constant_(linear.weight, 20.0)
+    seen = []
+    for updates in (0, 1, 20):
+        average.update(linear, updates)
+        seen.append(average.weights["weight"].item())
+    assert seen == pytest.approx([10 * 0.1 + 20 * 0.9, 19 * 2 / 11 + 20 * 9 / 11, (19 * 2 / 11 + 20 * 9 / 11 + 20) / 2])
 
 
 def test_adam_is_adams_formula_with_decay_apart() -> None:
