@@ -157,6 +157,7 @@ def overrides(arm: Arm, number: int, seed: int, folder: str) -> list[str]:
         f"fairseq.common.seed={seed}",
         f"fairseq.optimization.max_update={stage.updates}",
         f"fairseq.optimization.total_num_update={stage.updates}",
+        "fairseq.optimization.ema_decay=null",
         "fairseq.dataset.disable_validation=true",  # the last weights are measured, so that nothing is picked
         f"fairseq.checkpoint.save_interval={EVERY_VIDEO}",
         f"fairseq.checkpoint.save_dir={folder}/{number}",

@@ -14,14 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.paired import show
-from mmpt.cli.demo import WORLD, YAML, overrides, standing_in, steps
+from mmpt.cli.demo import VIDEOS, WORLD, YAML, overrides, standing_in, steps
 from mmpt.cli.demo_measures import measure_all
 from mmpt.cli.demo_training import train
 from mmpt.cli.main import main
 from mmpt.cli.report import Measured, percent
 from mmpt.config.load import find_project_file
 
-VIDEOS = 200
 HEADER = ("measure", "mean", "seeds", "goal", "without looking")
 
 

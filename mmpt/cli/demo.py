@@ -2,10 +2,11 @@
 
 import argparse
 import contextlib
+import json
 import os
 import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 EXAMPLES = """examples:
@@ -14,13 +15,15 @@ EXAMPLES = """examples:
 
 Makes a small world of narrated videos, trains VideoCLIP on it from random
 weights, measures it on combinations of action, shape and colour that training
-never showed, and writes HOME/report.html. About five minutes on two cores;
+never showed, and writes HOME/report.html. About four minutes on two cores;
 nothing is downloaded. Give the same command again after any stop: what is done
 is kept.
 """
 WORLD = Path("data/toy")
+VIDEOS = 300
 YAML = "projects/toy/videoclip/how2.yaml"
-REPORT = "report.html"
+REPORT, TOLD = "report.html", "demo.json"
+MOST_SEED = 2**63 - 1  # of torch's generators
 FEW = 100  # videos; the project's clusters of 32 would be most of them
 
 
@@ -28,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.epilog = EXAMPLES
     parser.add_argument("--home", type=Path, default=Path("runs/demo"), help="where to put it all (%(default)s)")
-    parser.add_argument("--videos", type=int, default=200, metavar="N", help="narrated videos (%(default)s)")
+    parser.add_argument("--videos", type=int, default=VIDEOS, metavar="N", help="narrated videos (%(default)s)")
     parser.add_argument("--updates", type=int, metavar="N", help="steps of the training (the project's)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the world and the training (%(default)s)")
 
@@ -43,9 +46,14 @@ def run(args: argparse.Namespace) -> int:
 
     require("accelerate", extra="train")
     from mmpt.cli.console import legible, out
+    from mmpt.utils.disk import disk_full_told
+    from mmpt.utils.folderlock import only_writer
 
+    told = _checked(args)
+    args.home.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
-    with standing_in(args.home):
+    with only_writer(args.home, "a demo"), disk_full_told(args.home), standing_in(args.home):
+        claim(args.home, told)
         for number, (title, commands) in enumerate(steps(args.videos, args.seed), 1):
             out.print(f"\n{number}  {title}")
             if code := _run(commands):
@@ -59,6 +67,52 @@ def run(args: argparse.Namespace) -> int:
     out.print(f"  cd {legible(shlex.quote(str(args.home)))}", soft_wrap=True)
     out.print(f'  mmpt score {WORLD}/heldout/new000.mp4 "bounce the red ball" --model {YAML}\n', soft_wrap=True)
     return 0
+
+
+def _checked(args: argparse.Namespace) -> dict[str, int]:
+    """Refuse numbers that a later step would refuse; gives what decides the demo's numbers."""
+    from mmpt.config import load_config
+    from mmpt.config.load import find_project_file
+    from mmpt.toy.making import World
+
+    World(seed=args.seed, videos=args.videos)
+    if args.seed > MOST_SEED:
+        raise ValueError(f"--seed is {args.seed}; it takes at most {MOST_SEED}")
+    if args.updates is not None and args.updates < 1:
+        raise ValueError(f"--updates is {args.updates}; it takes 1 or more")
+    if args.home.exists() and not args.home.is_dir():
+        raise ValueError(f"--home {args.home} is a file; name a folder, or one that is not there yet")
+    updates = args.updates or load_config(find_project_file(YAML.removeprefix("projects/"))).optim.max_update
+    assert updates is not None, "the toy projects bound their updates"
+    return {"seed": args.seed, "videos": args.videos, "updates": updates}
+
+
+def claim(home: Path, told: Mapping[str, int]) -> None:
+    """Say in the current folder which demo it is; refuse another one, before it changes what the first one made.
+
+    Args:
+        home: the folder, as the user calls it.
+        told: what decides the demo's numbers.
+
+    Raises:
+        ValueError: the folder is of a demo that was told other things.
+    """
+    from mmpt.utils.files import atomic_path
+    from mmpt.utils.tables import read_json
+
+    path = Path(TOLD)
+    for place in filter(Path.is_file, (path, WORLD / "world.json")):
+        there = read_json(place)
+        for key, value in told.items():
+            found = there.get(key, value) if isinstance(there, dict) else None
+            if found != value:
+                raise ValueError(
+                    f"{home} holds a demo with {key} {found}, and {value} is asked for; take another --home, or remove "
+                    "this one"
+                )
+    if not path.is_file():
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(told) + "\n", encoding="utf-8")
 
 
 @contextlib.contextmanager
@@ -158,8 +212,6 @@ def _learn(args: argparse.Namespace) -> None:
 
 def _show(args: argparse.Namespace) -> None:
     """Measure, look, and write the report."""
-    import json
-
     from mmpt.cli import demo_measures as measures
     from mmpt.cli.console import out
     from mmpt.cli.demo_report import report
