@@ -1,12 +1,18 @@
 """Training steps at bert-base size: ours against the plain form, from the same weights on the same batches.
 
 Plain: fixed padding to 96 places, eager attention, Adam one weight at a time. Ours: nothing but attention is computed
-for padding, and all weights are updated by one call. Lengths are drawn as the published YAML files draw them: texts of
-8 to 61 tokens, clips of 3 to 32 seconds. Run: python -m benchmarks.train [--bf16] [--turns N]
+for padding, and all weights are updated by one call, in float32 and in bfloat16. Lengths are drawn as the published
+YAML files draw them: texts of 8 to 61 tokens, clips of 3 to 32 seconds. Then what the loop waits for data: it trains
+the same VideoCLIP on clips of a store of shards, and says for each update how much of it passed until its batch came.
+Run: python -m benchmarks.train [--turns N] [--only steps|waiting]
 """
 
 import argparse
-from collections.abc import Callable
+import statistics
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,19 +20,39 @@ from transformers import BertConfig
 
 import mmpt.models.video_bert as video_bert
 from benchmarks.paired import run_paired, show
-from mmpt.config.training import OptimConfig
+from benchmarks.retrieval_data import SPECIAL, write_shards
+from mmpt.config.training import CheckpointConfig, LoaderConfig, OptimConfig
+from mmpt.datasets import MMDataset
 from mmpt.losses.base import Loss, total
 from mmpt.losses.contrastive import MMContraLoss
 from mmpt.losses.masked import MTM
 from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.models.build import build_model
 from mmpt.models.configuration import MMPTConfig
+from mmpt.processors.how2 import (
+    ShardedHow2VideoRetriMetaProcessor,
+    ShardedVideoRetriTextProcessor,
+    ShardedVideoRetriVideoProcessor,
+)
+from mmpt.processors.how2_aligners import VideoRetriOverlappedAligner
+from mmpt.tasks.contrastive import VideoRetriTask
+from mmpt.training.batches import Batches
+from mmpt.training.keeping import Keeper
+from mmpt.training.loop import Trainer
 from mmpt.training.optim import make_optimizer
+from mmpt.training.processes import Processes
+from mmpt.training.signals import Stop
+from mmpt.training.telling import Observer
 
-HEADER = ("step", "plain s", "ours s", "ratio", "first loss, plain", "ours")
+HEADER = ("step", "form", "s", "ratio", "first loss")
+WAITING_HEADER = ("VideoCLIP through the loop", "s a step", "of it waiting for data", "at most")
+FORMS = ("plain", "ours, float32", "ours, bfloat16")
+VIDEOS, CLIPS = 400, 8  # of the store; clips of each of a batch's videos
+UPDATES, FIRST = 6, 1  # of the loop; those that are not counted
 BATCH, PLACES, SECONDS = 16, 64, 32
 LEAST_TEXT, MOST_TEXT, LEAST_VIDEO, MOST_VIDEO = 8, 61, 3, 32  # tokens and seconds
 MASKED = 0.15
+PACKED_BELOW = video_bert.PACKED_BELOW
 OPTIM = OptimConfig(lr=(1e-6,), adam_betas=(0.9, 0.98), clip_norm=2.0, max_epoch=1)
 MODELS: dict[str, tuple[dict[str, Any], type[Loss]]] = {
     "VideoCLIP, 6-layer video": ({"num_hidden_video_layers": 6}, MMContraLoss),
@@ -80,7 +106,7 @@ def make_step(
     generator = torch.Generator().manual_seed(0)
 
     def step() -> float:
-        video_bert.PACKED_BELOW = 0.9 if packed else -1.0
+        video_bert.PACKED_BELOW = PACKED_BELOW if packed else -1.0
         batch = draw(generator, masked=isinstance(loss, MTM))
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             output = {name: value.float() for name, value in model(**batch).items()}
@@ -94,12 +120,11 @@ def make_step(
     return step
 
 
-def run(*, turns: int, bf16: bool) -> list[tuple[str, ...]]:
+def run(turns: int) -> list[tuple[str, ...]]:
     """Measure a step of each model.
 
     Args:
         turns: counted turns.
-        bf16: let ours compute in bfloat16.
 
     Returns:
         Rows of the table.
@@ -108,26 +133,94 @@ def run(*, turns: int, bf16: bool) -> list[tuple[str, ...]]:
     for name, (shape, loss) in MODELS.items():
         first: dict[str, float] = {}
         forms: dict[str, Callable[[], float]] = {}
-        for form in ("plain", "ours"):
+        for form in FORMS:
             torch.manual_seed(0)
             model = build_model(MMPTConfig(BertConfig(), **shape)).train()
             optimizer: torch.optim.Optimizer = make_optimizer(model, OPTIM)
-            if form == "plain":
+            plain = form == "plain"
+            if plain:
                 model.set_attn_implementation("eager")
                 model.trim_padding = False
                 optimizer = torch.optim.Adam(model.parameters(), lr=1e-6, betas=(0.9, 0.98), foreach=False)
-            forms[form] = make_step(model, loss(), optimizer, packed=form == "ours", bf16=bf16 and form == "ours")
+            forms[form] = make_step(model, loss(), optimizer, packed=not plain, bf16=form.endswith("bfloat16"))
             first[form] = forms[form]()
-        plain, ours = run_paired(forms, turns=turns, warmup=0)
-        seconds = (f"{plain.seconds:.2f}", f"{ours.seconds:.2f}", f"{ours.ratio:.2f}")
-        rows.append((name, *seconds, *(f"{value:.4f}" for value in first.values())))
+        timed = run_paired(forms, turns=turns, warmup=0)
+        rows += [(name, one.name, f"{one.seconds:.2f}", f"{one.ratio:.2f}", f"{first[one.name]:.4f}") for one in timed]
     return rows
 
 
+class Noting(Observer):
+    """Keeps the lines of updates."""
+
+    def __init__(self) -> None:
+        self.lines: list[Mapping[str, Any]] = []
+
+    def tell(self, line: Mapping[str, Any]) -> None:
+        """Take a line of the log."""
+        if line["kind"] == "update":
+            self.lines.append(line)
+
+
+def run_waiting(folder: Path) -> list[tuple[str, ...]]:
+    """Measure what the loop waits for data, reading as it trains and reading ahead.
+
+    Args:
+        folder: where shards are written.
+
+    Returns:
+        Rows of the table: medians over the updates, and the longest wait.
+    """
+    video_bert.PACKED_BELOW = PACKED_BELOW
+    config = replace(write_shards(folder, VIDEOS), clip_per_video=CLIPS, num_video_per_batch=BATCH // CLIPS)
+    dataset = MMDataset(
+        ShardedHow2VideoRetriMetaProcessor(config),
+        ShardedVideoRetriVideoProcessor(config),
+        ShardedVideoRetriTextProcessor(config),
+        VideoRetriOverlappedAligner(config, special=SPECIAL),
+        seed=0,
+    )
+    model = build_model(MMPTConfig(BertConfig(), num_hidden_video_layers=6)).train()
+    rows = []
+    for workers in (0, 1):
+        noting = Noting()
+        trainer = Trainer(
+            Processes("cpu"),
+            VideoRetriTask(MMContraLoss(), clips=CLIPS),
+            model,
+            train=Batches(dataset, None, seed=0, shuffle=True, num_workers=workers),
+            valid=None,
+            optim=replace(OPTIM, max_update=FIRST + UPDATES),
+            loader=LoaderConfig(num_workers=workers),
+            keeper=Keeper(folder / "runs", CheckpointConfig(no_save=True), {}),
+            observer=noting,
+        )
+        trainer.run(Stop())
+        counted = noting.lines[FIRST:]
+        assert {line["pairs"] for line in counted} == {BATCH}
+        seconds = statistics.median(line["pairs"] / line["pairs_per_second"] for line in counted)
+        waiting = [line["waiting"] for line in counted]
+        shares = (f"{statistics.median(waiting):.2%}", f"{max(waiting):.2%}")
+        rows.append((f"{workers} processes read ahead", f"{seconds:.2f}", *shares))
+    return rows
+
+
+def main() -> int:
+    """Measure and print.
+
+    Returns:
+        0.
+    """
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--turns", type=int, default=5, help="counted turns (%(default)s)")
+    parser.add_argument("--only", choices=("steps", "waiting"), help="half of it")
+    args = parser.parse_args()
+    if args.only != "waiting":
+        show(f"training steps of {BATCH} pairs, plain in float32", HEADER, run(args.turns))
+    if args.only != "steps":
+        with tempfile.TemporaryDirectory() as folder:
+            show(f"{BATCH} pairs from {VIDEOS:,} videos in shards", WAITING_HEADER, run_waiting(Path(folder)))
+    return 0
+
+
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Training steps at bert-base size, paired.")
-    parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--bf16", action="store_true", help="let ours compute in bfloat16")
-    words = parser.parse_args()
-    precision = "ours in bfloat16" if words.bf16 else "float32"
-    show(f"training steps, {BATCH} pairs, {precision}", HEADER, run(turns=words.turns, bf16=words.bf16))
+    raise SystemExit(main())
