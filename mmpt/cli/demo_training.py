@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from mmpt.cli.console import err, out, quiet_transformers
 from mmpt.cli.preparing import check_file
+from mmpt.training.folder import held
 from mmpt.training.metrics_log import MetricsLog
 from mmpt.training.processes import Processes
 from mmpt.training.session import Options, prepare, run_folder
@@ -99,7 +100,8 @@ def train(yaml: Path, overrides: Sequence[str]) -> Path:
 
     Raises:
         FileNotFoundError: data is not there.
-        ValueError: something does not fit; or the folder holds a training that was told other things.
+        ValueError: something does not fit; the folder holds a training that was told other things, or another process
+            trains there.
         KeyboardInterrupt: it was asked to stop; what is done is kept.
     """
     run = check_file(yaml, overrides, evaluation=False)
@@ -109,16 +111,18 @@ def train(yaml: Path, overrides: Sequence[str]) -> Path:
     def observe(told: dict[str, Any]) -> LiveLoss:
         return LiveLoss(MetricsLog(run_folder(run), run.logging, told), updates)
 
-    with quiet_transformers():
-        session = prepare(run, Processes("cpu"), Options(from_scratch=True), observe)
-    trainer, observer = session.trainer, session.trainer.observer
-    assert isinstance(observer, LiveLoss)
-    observer.log.rewind(trainer.progress.updates)
-    try:
-        with Stop() as stop, observer.shown():
-            trainer.run(stop)
-    finally:
-        observer.log.close()
+    with held(run_folder(run)):
+        with quiet_transformers():
+            session = prepare(run, Processes("cpu"), Options(from_scratch=True), observe)
+        trainer, observer = session.trainer, session.trainer.observer
+        assert isinstance(observer, LiveLoss)
+        progress = trainer.progress
+        observer.log.rewind(progress.updates, epoch=progress.epoch, batch=progress.batch)
+        try:
+            with Stop() as stop, observer.shown():
+                trainer.run(stop)
+        finally:
+            observer.log.close()
     if not trainer.finished:
         raise KeyboardInterrupt
     return run_folder(run)

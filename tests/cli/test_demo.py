@@ -9,12 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmpt.cli.demo import overrides, steps
-from mmpt.cli.demo_measures import by_chance, shares
-from mmpt.cli.demo_training import spark
-from mmpt.cli.main import main
+from mmpt.cli.demo import YAML, claim, overrides, standing_in, steps
+from mmpt.cli.demo_measures import RETRIEVAL, by_chance, measure, shares
+from mmpt.cli.demo_training import spark, train
+from mmpt.cli.main import COMMANDS, main
 from mmpt.cli.report_charts import ticks
+from mmpt.config import load_config
+from mmpt.config.load import find_project_file
 from mmpt.evaluators.retrieval import RetrievalAnswers
+from mmpt.training.folder import held
+from mmpt.training.session import run_folder
+from mmpt.utils.folderlock import only_writer
 from mmpt.video.reader import probe
 from tests.toyworld import UPDATES, VIDEOS, ToyWorld
 
@@ -77,20 +82,71 @@ def test_it_measures_looks_and_reports_and_does_nothing_twice(
     assert told.codec == "h264" and told.duration == pytest.approx(6, abs=1)
 
 
-def test_what_was_told_other_things_is_refused(toy_world: ToyWorld, capsys: pytest.CaptureFixture) -> None:
-    log = toy_world.home / "runs/toy/videoclip/metrics.jsonl"
-    learnt = log.read_bytes()
-    words = ["demo", "--home", str(toy_world.home), "--updates", str(UPDATES), "--videos", str(VIDEOS), "--seed", "1"]
-    assert main(words) == 2
-    assert "holds a world with seed 0, and 1 is asked for" in capsys.readouterr().err
-    assert log.read_bytes() == learnt
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--seed", "1"), "holds a demo with seed 0, and 1 is asked for"),
+        (("--videos", "9"), "holds a demo with videos 8, and 9 is asked for"),
+        (("--updates", "7"), "holds a demo with updates 5, and 7 is asked for"),
+    ],
+)
+def test_a_demo_that_was_told_other_things_is_left_as_it_is(
+    words: tuple[str, str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Else its world would grow, and neither the old numbers nor the new ones would go on."""
+    with standing_in(tmp_path):
+        claim(tmp_path, {"seed": 0, "videos": 8, "updates": 5})
+    before = (tmp_path / "demo.json").read_bytes()
+    assert main(["demo", "--home", str(tmp_path), "--videos", "8", "--updates", "5", *words]) == 2
+    assert told in capsys.readouterr().err
+    assert os.listdir(tmp_path) == ["demo.json"] and (tmp_path / "demo.json").read_bytes() == before
+
+
+def test_a_world_of_before_decides_which_demo_it_is(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "data/toy").mkdir(parents=True)
+    (tmp_path / "data/toy/world.json").write_text('{"seed": 0, "videos": 8}')
+    assert main(["demo", "--home", str(tmp_path), "--videos", "12"]) == 2
+    assert "holds a demo with videos 8, and 12 is asked for" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == ["data"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--videos", "1"), "1 videos make no world; it takes 2 or more"),
+        (("--seed", "-1"), "0 or more"),
+        (("--seed", str(2**63)), "--seed is 9223372036854775808; it takes at most"),
+        (("--updates", "0"), "--updates is 0; it takes 1 or more"),
+    ],
+)
+def test_numbers_that_a_later_step_would_refuse_are_refused_at_once(
+    words: tuple[str, str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert main(["demo", "--home", str(tmp_path / "home"), *words]) == 2
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_file_is_no_home(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "home").write_text("mine")
+    assert main(["demo", "--home", str(tmp_path / "home")]) == 2
+    assert "is a file; name a folder" in capsys.readouterr().err
+
+
+def test_one_demo_at_a_time_in_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    with only_writer(tmp_path, "a demo"):
+        assert main(["demo", "--home", str(tmp_path), "--videos", "2"]) == 2
+    assert "another process is writing a demo" in capsys.readouterr().err
+
+
+def test_one_training_at_a_time_in_a_folder(toy_world: ToyWorld, tmp_path: Path) -> None:
+    words = [*overrides(VIDEOS, UPDATES, 0), f"fairseq.checkpoint.save_dir={tmp_path}"]
+    with standing_in(toy_world.home), held(tmp_path), pytest.raises(ValueError, match="the checkpoints of a training"):
+        train(toy_world.yaml, words)
 
 
 def test_it_knows_more_than_chance(toy_world: ToyWorld) -> None:
     """What the shared model is good for: other tests build on it."""
-    from mmpt.cli.demo import standing_in
-    from mmpt.cli.demo_measures import RETRIEVAL, measure
-
     with standing_in(toy_world.home):
         card, _ = measure(RETRIEVAL)
     chance = card.baselines["chance"]["R10"]
@@ -127,6 +183,4 @@ def test_an_axis_is_marked_with_round_numbers(top: float, marks: list[float] | N
 def test_few_videos_get_small_clusters_and_every_command_is_one_that_there_is() -> None:
     assert overrides(200, None, 3) == ["fairseq.common.seed=3"]
     assert "dataset.num_video_per_batch=12" in overrides(48, 10, 0) and "num_cands=24" in overrides(48, 10, 0)
-    from mmpt.cli.main import COMMANDS
-
     assert {words[0] for _, commands in steps(8, 0) for words in commands} <= set(COMMANDS)
