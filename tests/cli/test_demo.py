@@ -9,16 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmpt.cli.demo import YAML, claim, overrides, standing_in, steps
+from mmpt.cli.demo import claim, overrides, standing_in, steps
 from mmpt.cli.demo_measures import RETRIEVAL, by_chance, measure, shares
 from mmpt.cli.demo_training import spark, train
 from mmpt.cli.main import COMMANDS, main
 from mmpt.cli.report_charts import ticks
-from mmpt.config import load_config
-from mmpt.config.load import find_project_file
 from mmpt.evaluators.retrieval import RetrievalAnswers
 from mmpt.training.folder import held
-from mmpt.training.session import run_folder
 from mmpt.utils.folderlock import only_writer
 from mmpt.video.reader import probe
 from tests.toyworld import UPDATES, VIDEOS, ToyWorld
