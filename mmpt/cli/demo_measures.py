@@ -33,12 +33,14 @@ class Wanted:
         name: of the measure in the result card.
         what: the measure, in words.
         goal: what it is to reach, out of the measure's baselines.
+        above: whether that is to be surpassed.
     """
 
     task: str
     name: str
     what: str
     goal: Callable[[Mapping[str, float]], float | None]
+    above: bool = False
 
 
 WANTED = (
@@ -47,7 +49,7 @@ WANTED = (
     Wanted("test_vttqa_zs", "acc", "five-choice questions", lambda known: 0.85),
     Wanted("test_didemo_zs", "rank1", "moment ranking, rank@1", lambda known: 3 * known["chance"]),
     Wanted("test_crosstask_zs_videoclip", "recall", "step localisation, recall", lambda known: 2 * known["uniform"]),
-    Wanted("test_coin_zs", "F1@25", "action segmentation, F1@25", lambda known: max(known.values())),
+    Wanted("test_coin_zs", "F1@25", "action segmentation, F1@25", lambda known: max(known.values()), above=True),
     Wanted("test_youcook_zs", "R1", "retrieval of segments, R@1", lambda known: None),
     Wanted("test_youcook_zs", "R5", "retrieval of segments, R@5", lambda known: None),
 )
@@ -126,10 +128,9 @@ def told(cards: Mapping[str, Card]) -> list[Measured]:
     for wanted in WANTED:
         result, baselines = cards[wanted.task].results["fixed"][wanted.name], cards[wanted.task].baselines
         known = {name: float(v) for name, values in baselines.items() if (v := values.get(wanted.name)) is not None}
+        value, low, high = (result[name] for name in ("value", "low", "high"))
         found.append(
-            Measured(
-                wanted.what, result["value"], result["low"], result["high"], tuple(known.items()), wanted.goal(known)
-            )
+            Measured(wanted.what, value, low, high, tuple(known.items()), wanted.goal(known), above=wanted.above)
         )
     return found
 
@@ -219,10 +220,9 @@ def show(measures: Sequence[Measured], readers: Sequence[tuple[str, float, float
     table.add_column("without looking")
     for each in measures:
         interval = "" if each.low is None or each.high is None else f"{100 * each.low:.0f}-{100 * each.high:.0f}"
-        goal = "" if each.goal is None else percent(each.goal)
         baselines = max(each.baselines, key=lambda known: known[1], default=None)
         against = "" if baselines is None else f"{percent(baselines[1])} {baselines[0]}"
-        table.add_row(each.what, percent(each.value), interval, goal, against)
+        table.add_row(each.what, percent(each.value), interval, each.wanted, against)
     out.print(table)
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("who sees only a part of a sentence", min_width=32)

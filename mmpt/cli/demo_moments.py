@@ -21,6 +21,7 @@ WINDOW, STRIDE = 6, 2  # seconds
 THUMBNAILS, SIZE = 10, 96  # frames of the strip, and pixels
 CLIP_FPS = 10  # frames per second of the clips that are shown
 SHOWN = 3  # moments of a sentence
+SEEN = 1.0  # seconds; what is seen for less is nothing that a moment shows
 
 
 @dataclass(frozen=True)
@@ -104,13 +105,29 @@ def _best(moments: Sequence[tuple[str, int, int]], scores: np.ndarray) -> list[t
 
 
 def _hit(moment: tuple[str, int, int], asked: Step, videos: Path, steps: Sequence[Step]) -> Hit:
-    """Compare a moment with what was asked: what is seen there is the step that fills most of it."""
+    """Compare a moment with what was asked."""
     video, start, end = moment
-    there = [step for step in steps if step.video == video]
-    seen = max(there, key=lambda step: min(step.end, end) - max(step.start, start))
-    facts = tuple((f"{name} {asked.facts[name]}", seen.facts[name] == asked.facts[name]) for name in asked.facts)
+    seen = shown(moment, steps)
+    there = {} if seen is None else seen.facts
+    facts = tuple((f"{name} {fact}", there.get(name) == fact) for name, fact in asked.facts.items())
     content, still = _film(videos / f"{video}.mp4", start, end)
     return Hit(video, start, end, content, still, seen == asked, facts)
+
+
+def shown(moment: tuple[str, float, float], steps: Sequence[Step]) -> Step | None:
+    """Say what is seen in a moment.
+
+    Args:
+        moment: its video, and its start and end in seconds.
+        steps: of all videos.
+
+    Returns:
+        The step that fills most of it; None where none lasts for `SEEN` seconds of it.
+    """
+    video, start, end = moment
+    lasting = {number: min(s.end, end) - max(s.start, start) for number, s in enumerate(steps) if s.video == video}
+    most = max(lasting, key=lambda number: lasting[number], default=None)
+    return None if most is None or lasting[most] < SEEN else steps[most]
 
 
 def _film(video: Path, start: float, end: float) -> tuple[bytes, np.ndarray]:

@@ -24,6 +24,7 @@ class Measured:
         high: where it ends.
         baselines: name and value of what one gets without looking.
         goal: what it is to reach; None for no goal.
+        above: whether the goal is to be surpassed, and reaching it is not enough.
     """
 
     what: str
@@ -32,6 +33,17 @@ class Measured:
     high: float | None
     baselines: tuple[tuple[str, float], ...]
     goal: float | None = None
+    above: bool = False
+
+    @property
+    def reached(self) -> bool:
+        """Whether the value is as good as the goal asks for; true where there is none."""
+        return self.goal is None or self.value > self.goal or (self.value == self.goal and not self.above)
+
+    @property
+    def wanted(self) -> str:
+        """The goal as people read it; empty where there is none."""
+        return "" if self.goal is None else f"{'> ' if self.above else ''}{percent(self.goal)}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,7 +211,7 @@ def _measures(measures: Sequence[Measured]) -> str:
 
 def _goal(told: Measured) -> str:
     """Write what a measure was to reach, and whether it did."""
-    return "" if told.goal is None else f"{percent(told.goal)} {_mark(told.value >= told.goal)}"
+    return told.wanted and f"{html.escape(told.wanted)} {_mark(told.reached)}"
 
 
 def _mark(good: bool, what: str = "") -> str:

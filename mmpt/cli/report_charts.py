@@ -37,12 +37,15 @@ def loss_curve(training: tuple[np.ndarray, np.ndarray], validation: tuple[np.nda
     """Draw the losses of a training.
 
     Args:
-        training: updates and losses, float (N,) each.
+        training: updates and losses, float (N,) each; what is not finite is left out.
         validation: the same on the validation videos; may be empty.
 
     Returns:
-        SVG.
+        SVG; empty where nothing is left.
     """
+    training, validation = _finite(*training), _finite(*validation)
+    if not len(training[0]):
+        return ""
     updates, losses = _averaged(*training)
     every = np.concatenate([losses, validation[1]])
     top, last = float(every.max()) * 1.05, float(max(training[0].max(), *validation[0], 1))
@@ -133,7 +136,7 @@ def _strip(row: Strip, middle: float, span: float) -> str:
         )
     left, width = 100 * row.start / seconds, 100 * (row.end - row.start) / seconds
     peak = int(np.argmax(row.scores))
-    hit = row.start - 1 <= peak < row.end + 1
+    hit = peak < row.end and row.start < peak + 1  # that second shows some of it
     return (
         f'<figure class="strip {"hit" if hit else "miss"}"><figcaption>{html.escape(row.sentence)}'
         f"<small>best at {timecode(peak)}, truly {timecode(row.start)}\N{EN DASH}{timecode(row.end)}</small>"
@@ -173,6 +176,11 @@ def film(content: bytes) -> str:
 def _line(name: str, points: Sequence[tuple[float, float]]) -> str:
     path = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
     return f'<path class="line {name}" d="M{path}"/>'
+
+
+def _finite(updates: np.ndarray, losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    there = np.isfinite(losses)
+    return updates[there], losses[there]
 
 
 def _averaged(updates: np.ndarray, losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,6 @@
 import base64
 import os
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -18,36 +17,8 @@ from mmpt.evaluators.retrieval import RetrievalAnswers
 from mmpt.training.folder import held
 from mmpt.utils.folderlock import only_writer
 from mmpt.video.reader import probe
+from tests.cli.pages import Page
 from tests.toyworld import UPDATES, VIDEOS, ToyWorld
-
-VOID = {"meta", "link", "img", "br"}
-
-
-class Page(HTMLParser):
-    """Reads a page: which addresses it names, whether its tags close, and its words."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.addresses: list[str] = []
-        self.open: list[str] = []
-        self.words: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "poster", "srcset", "data")]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        if tag not in VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
 
 
 def test_it_measures_looks_and_reports_and_does_nothing_twice(
