@@ -1,12 +1,14 @@
 """Work for several processes, in order and in bounded memory."""
 
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -48,7 +50,7 @@ def cores() -> int:
 
 def _in_pool(function: Callable[[Item], Result], items: Iterator[Item], workers: int) -> Iterator[Result]:
     waiting: deque[Future[Result]] = deque()
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
         try:
             for item in items:
                 waiting.append(pool.submit(function, item))
@@ -62,3 +64,15 @@ def _in_pool(function: Callable[[Item], Result], items: Iterator[Item], workers:
             ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """Let this process end when its parent does: one that is killed tells its pool nothing."""
+    threading.Thread(target=_watch, daemon=True).start()
+
+
+def _watch() -> None:
+    parent = parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)

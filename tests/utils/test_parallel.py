@@ -3,12 +3,17 @@
 import itertools
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from mmpt.utils import parallel
 from mmpt.utils.parallel import ordered_map
+from tests.conftest import ROOT
 
 
 def double(number: int) -> tuple[int, int]:
@@ -66,3 +71,35 @@ def test_a_killed_process_is_told() -> None:
 def test_an_error_is_the_workers_own() -> None:
     with pytest.raises(ValueError, match="three"):
         list(ordered_map(refuse, range(20), workers=2))
+
+
+def tell_and_work(target: str) -> int:
+    Path(target).write_text(str(os.getpid()))
+    time.sleep(120)
+    return 0
+
+
+def works(process: Path) -> bool:
+    try:
+        return "\nState:\tZ" not in (process / "status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc")
+def test_processes_end_with_the_one_that_was_killed(tmp_path: Path) -> None:
+    targets = [str(tmp_path / name) for name in "ab"]
+    code = (
+        "from tests.utils.test_parallel import tell_and_work; from mmpt.utils.parallel import _in_pool; "
+        f"list(_in_pool(tell_and_work, iter({targets}), 2))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) as parent:
+        until = time.monotonic() + 60
+        while not all(Path(target).exists() and Path(target).read_text() for target in targets):
+            assert parent.poll() is None and time.monotonic() < until
+            time.sleep(0.05)
+        parent.kill()
+    workers = [Path("/proc", Path(target).read_text()) for target in targets]
+    while any(works(there) for there in workers):
+        assert time.monotonic() < until, "they work for nobody"
+        time.sleep(0.05)
