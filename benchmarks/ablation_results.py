@@ -62,7 +62,7 @@ def read_result(folder: Path, arm: str, seed: int, told: Mapping[str, Any]) -> R
         folder: of all results.
         arm: the run's short name.
         seed: the run's.
-        told: what decides its numbers now.
+        told: what decides its numbers now; of that, what the file does not tell of is not compared.
 
     Returns:
         The result; None where there is none.
@@ -80,11 +80,10 @@ def read_result(folder: Path, arm: str, seed: int, told: Mapping[str, Any]) -> R
         raise ValueError(
             f"{path} is no result of this benchmark ({error}); delete it, and give the command again"
         ) from error
-    if result.told != told:
-        keys = ", ".join(key for key in {**result.told, **told} if result.told.get(key) != told.get(key))
+    if others := [key for key, value in result.told.items() if told.get(key) != value]:
         raise ValueError(
-            f"{path} is of a run that was told other things ({keys}); take another --home, or delete that file and "
-            f"the run's folder, {path.parent.parent / 'runs' / path.stem}"
+            f"{path} is of a run that was told other things ({', '.join(others)}); take another --home, or "
+            f"delete that file and the run's folder, {path.parent.parent / 'runs' / path.stem}"
         )
     return result
 

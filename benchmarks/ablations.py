@@ -1,8 +1,8 @@
 """The papers' claims, checked on a toy world whose narration is out of step by up to five seconds.
 
-Each arm trains with one thing changed, for the same number of updates of the same number of pairs, from the same seeds,
-and is asked to find 200 clips of combinations that training never showed. What is done is kept: the same command goes
-on after any stop, and runs only what is missing.
+Each arm trains with one thing changed (MIL-NCE's with its loss, clips and batches), for the same number of updates of
+the same number of pairs, from the same seeds, and is asked to find 200 clips of combinations that training never
+showed. What is done is kept: the same command goes on after any stop, and runs only what is missing.
 """
 
 import argparse
@@ -35,6 +35,7 @@ from mmpt.config import load_config
 from mmpt.config.load import find_project_file
 from mmpt.evaluators.running import evaluate, prepare
 from mmpt.toy.readers import attributes
+from mmpt.training.session import settings
 from mmpt.utils.tables import read_json
 
 EXAMPLES = """examples:
@@ -182,7 +183,14 @@ def told(arm: Arm, world: Mapping[str, Any]) -> dict[str, Any]:
     """
     stages = [[stage.yaml, stage.updates, *stage.changes] for stage in arm.stages]
     known = {key: world[key] for key in ("version", "seed", "videos", "lag")}
-    return {"world": known, "stages": stages, "test": [arm.test, *arm.changes]}
+    projects = [_settings(arm, number) for number in range(len(arm.stages))]
+    return {"world": known, "stages": stages, "test": [arm.test, *arm.changes], "projects": projects}
+
+
+def _settings(arm: Arm, number: int) -> dict[str, Any]:
+    """All that a stage is told, by the project's file as it is now."""
+    run = load_config(find_project_file(f"toy/{arm.stages[number].yaml}"), overrides(arm, number, 0, ""))
+    return json.loads(json.dumps(settings(run, items=0, world=1)))  # tuples become lists, as in a file
 
 
 def make(videos: int, seed: int, lag: float) -> None:

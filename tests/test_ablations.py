@@ -164,11 +164,26 @@ def test_a_result_is_read_again_and_another_runs_is_refused(tmp_path: Path) -> N
     assert read_result(tmp_path, "full", 2, kept.told) is None
     write_result(tmp_path, kept)
     assert read_result(tmp_path, "full", 2, told(ARMS["full"], WORLD)) == kept
-    with pytest.raises(ValueError, match=r"told other things \(stages\)"):
+    with pytest.raises(ValueError, match=r"told other things \(stages, projects\)"):
         read_result(tmp_path, "full", 2, told(arms(100, 300)["full"], WORLD))
     with pytest.raises(ValueError, match=r"told other things \(world\)"):
         read_result(tmp_path, "full", 2, told(ARMS["full"], {**WORLD, "lag": 2.5}))
     assert read_result(tmp_path, "full", 2, kept.told) == kept  # a refusal loses nothing
+
+
+def test_a_result_of_another_project_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = told(ARMS["full"], WORLD)
+    write_result(tmp_path, dataclasses.replace(result("full", 0, 0.3), told=now))
+    file = find_project_file("toy/videoclip/how2.yaml")
+    other = tmp_path / "projects/toy/videoclip/how2.yaml"
+    other.parent.mkdir(parents=True)
+    other.write_text(file.read_text().replace("- 0.002", "- 0.003"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"told other things \(projects\)"):
+        read_result(tmp_path, "full", 0, told(ARMS["full"], WORLD))
+    before = {key: value for key, value in now.items() if key != "projects"}  # as results were kept once
+    write_result(tmp_path, dataclasses.replace(result("full", 1, 0.3), told=before))
+    assert read_result(tmp_path, "full", 1, told(ARMS["full"], WORLD)) is not None
 
 
 def test_a_file_that_is_no_result_is_refused_by_name(tmp_path: Path) -> None:
