@@ -6,6 +6,7 @@ Words come from people, and captions from anywhere: what a format would take for
 import csv
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,8 +21,9 @@ from mmpt.utils.files import atomic_path
 from mmpt.video.cutting import ENCODERS, cut_clip
 from mmpt.video.reader import probe
 
-COLUMNS = ("query", "rank", "video", "start", "end", "best", "score", "why", "seen", "said", "id")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what makes a spreadsheet compute a cell instead of showing it
+COLUMNS = ("query", "rank", "video", "start", "end", "best", "score", "why", "seen", "said", "id", "match")
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # but ends of lines and tabs
+FORMULA = ("=", "+", "-", "@", "\t")  # what makes a spreadsheet compute a cell instead of showing it
 EXAMPLE = "example"  # what a query without words is called
 MOST_EVENTS = 999  # of an edit list, whose events have three digits
 RECORD_START = 3600  # seconds; an edited tape begins at one o'clock
@@ -51,6 +53,9 @@ class Clip:
 def write_json(results: Sequence[Results], stream: TextIO) -> None:
     """Write everything that is known of the moments, as one JSON list with an object for each query.
 
+    `match` says whether anything matches, and of each moment whether it does; `below` is what comes closest where
+    nothing reaches the threshold.
+
     Args:
         results: of one search or several.
         stream: where to.
@@ -60,7 +65,7 @@ def write_json(results: Sequence[Results], stream: TextIO) -> None:
 
 
 def write_csv(results: Sequence[Results], stream: TextIO) -> None:
-    """Write a table with a row for each moment, and a query's name in each row.
+    """Write a table with a row for each moment, and a query's name in each row; none for a query without a moment.
 
     Args:
         results: of one search or several.
@@ -69,7 +74,7 @@ def write_csv(results: Sequence[Results], stream: TextIO) -> None:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
     for result, rank, moment in _ranked(results):
-        row = {"query": _name(result), "rank": rank, **_as_row(moment)}
+        row = {"query": _name(result), "rank": rank, **_as_row(result, moment)}
         writer.writerow([_cell(row[column]) for column in COLUMNS])
 
 
@@ -212,7 +217,7 @@ def _name(result: Results) -> str:
     return result.query.text or EXAMPLE
 
 
-def _as_row(moment: Moment) -> dict[str, Any]:
+def _as_row(result: Results, moment: Moment) -> dict[str, Any]:
     return {
         "video": moment.video.path,
         "start": round(moment.start, 3),
@@ -223,6 +228,7 @@ def _as_row(moment: Moment) -> dict[str, Any]:
         "seen": None if moment.seen is None else round(moment.seen, 4),
         "said": moment.said,
         "id": moment.video.id,
+        "match": result.is_match(moment),
     }
 
 
@@ -232,16 +238,21 @@ def _as_object(result: Results) -> dict[str, Any]:
         "mode": result.query.mode,
         "threshold": result.threshold,
         "judged": result.judged,
+        "match": result.match,
         "searched_windows": result.searched,
         "seconds_taken": round(result.seconds_taken, 4),
-        "moments": [{"rank": rank, **_as_row(moment)} for rank, moment in enumerate(result.moments, 1)],
+        "moments": [{"rank": rank, **_as_row(result, moment)} for rank, moment in enumerate(result.moments, 1)],
+        "below": None if result.below is None else _as_row(result, result.below),
     }
 
 
 def _cell(value: object) -> object:
-    """Words that a spreadsheet would compute get an apostrophe in front, which makes it show them."""
+    """What a spreadsheet would compute gets an apostrophe, which makes it show it; what a terminal obeys is a code."""
     if isinstance(value, str):
+        value = CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", value)
         return f"'{value}" if value.lstrip().startswith(FORMULA) or value.startswith(FORMULA) else value
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return "" if value is None else value
 
 

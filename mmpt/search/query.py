@@ -136,6 +136,26 @@ class Results:
     below: Moment | None = None
     judged: bool = True
 
+    @property
+    def match(self) -> bool | None:
+        """Whether anything matches; None where what is seen cannot be judged, and nothing else matches."""
+        verdicts = [self.is_match(moment) for moment in self.moments]
+        return True if True in verdicts else None if None in verdicts else False
+
+    def is_match(self, moment: Moment) -> bool | None:
+        """Say whether one of the moments is a match.
+
+        Args:
+            moment: of `moments`, or `below`.
+
+        Returns:
+            Whether it reaches the threshold, the default one where none was asked for; None where that says nothing,
+            since it is only seen, and what is seen could not be judged.
+        """
+        if moment.why == "seen" and not self.judged:
+            return None
+        return moment.score >= (DEFAULT_THRESHOLD if self.threshold is None else self.threshold)
+
 
 def search(
     store: Store, matrix: WindowMatrix, scorer: Scorer | Callable[[], Scorer], queries: Sequence[Query]

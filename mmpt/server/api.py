@@ -224,16 +224,17 @@ def shown(name: str) -> str:
 
 def _as_result(place: Hall, results: Results) -> SearchResult:
     return SearchResult(
-        moments=[_as_moment(place, moment) for moment in results.moments],
+        moments=[_as_moment(place, results, moment) for moment in results.moments],
         threshold=results.threshold,
-        below=None if results.below is None else _as_moment(place, results.below),
+        below=None if results.below is None else _as_moment(place, results, results.below),
+        match=results.match,
         judged=results.judged,
         searched=results.searched,
         seconds_taken=round(results.seconds_taken, 4),
     )
 
 
-def _as_moment(place: Hall, moment: Moment) -> FoundMoment:
+def _as_moment(place: Hall, results: Results, moment: Moment) -> FoundMoment:
     return FoundMoment(
         video=Video(**_about(place, moment.video)),
         start=moment.start,
@@ -243,6 +244,7 @@ def _as_moment(place: Hall, moment: Moment) -> FoundMoment:
         seen=None if moment.seen is None else round(moment.seen, 4),
         said=moment.said,
         why=moment.why,
+        match=results.is_match(moment),
     )
 
 

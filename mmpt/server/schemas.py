@@ -137,6 +137,10 @@ class FoundMoment(BaseModel):
     seen: float | None = Field(description="Dot product of the query and what is seen.")
     said: str | None = Field(description="The words that were found.")
     why: Mode
+    match: bool | None = Field(
+        description="Whether the score reaches the threshold, the library's where none was asked for; null where the "
+        "library is too small to judge what is seen."
+    )
 
 
 class SearchResult(BaseModel):
@@ -145,6 +149,7 @@ class SearchResult(BaseModel):
     moments: list[FoundMoment]
     threshold: float | None = Field(description="The least score that was asked for; none, where all were taken.")
     below: FoundMoment | None = Field(description="Where no moment reaches the threshold: the one that comes closest.")
+    match: bool | None = Field(description="Whether any moment is a match; null where that cannot be judged.")
     judged: bool = Field(description="Whether the library is large enough to judge what stands out.")
     searched: int = Field(description="How many windows were searched.")
     seconds_taken: float

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,9 +60,45 @@ def test_json_holds_everything_and_is_plain_ascii():
             "seen": 0.25,
             "said": HOSTILE,
             "id": hostile.video.id,
+            "match": True,
         }
     ]
-    assert second["query"] is None and second["moments"] == []
+    assert (first["match"], first["below"]) == (True, None)
+    assert second["query"] is None and second["moments"] == [] and second["match"] is False
+
+
+def test_a_program_can_tell_no_match_from_few_matches_and_from_what_cannot_be_judged():
+    strong, weak, said = (
+        moment("/v/a.mp4", 1, 2, score=1.4),
+        moment("/v/a.mp4", 3, 4, score=1.2),
+        moment("/v/b.mp4", 3, 4, score=1.4, why="said", seen=None),
+    )
+    all_of_it = replace(found(strong, weak), threshold=None)
+    told = {
+        "all": all_of_it,
+        "none": replace(found(), below=weak),
+        "weak": replace(all_of_it, moments=[weak]),
+        "few windows": replace(all_of_it, judged=False),
+        "few windows, said": replace(all_of_it, moments=[strong, said], judged=False),
+    }
+    stream = io.StringIO()
+    write_json(list(told.values()), stream)
+    read = dict(zip(told, json.loads(stream.getvalue()), strict=True))
+    assert [one["match"] for one in read.values()] == [True, False, False, None, True]
+    assert [moment["match"] for moment in read["all"]["moments"]] == [True, False]
+    assert [moment["match"] for moment in read["few windows, said"]["moments"]] == [None, True]
+    assert read["none"]["below"]["score"] == 1.2 and read["none"]["below"]["match"] is False
+    stream = io.StringIO()
+    write_csv([all_of_it, told["few windows"]], stream)
+    assert [row["match"] for row in csv.DictReader(io.StringIO(stream.getvalue()))] == ["yes", "no", "", ""]
+
+
+def test_csv_holds_nothing_that_a_terminal_obeys():
+    stream = io.StringIO()
+    write_csv([found(moment("/v/a\x1b]0;x\x07.mp4", 1, 2, said="\r\x9b31mred\tand\nblue"))], stream)
+    assert not any(letter in stream.getvalue() for letter in "\x1b\x07\r\x9b")
+    (row,) = csv.DictReader(io.StringIO(stream.getvalue()))
+    assert row["video"] == r"/v/a\x1b]0;x\x07.mp4" and row["said"] == "\\x0d\\x9b31mred\tand\nblue"
 
 
 def test_csv_is_read_back_and_no_cell_is_a_formula():

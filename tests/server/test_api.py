@@ -60,7 +60,14 @@ def test_what_is_seen_is_the_librarys_own_answer(client: TestClient, shared_libr
 
 def test_no_match_is_an_answer(client: TestClient):
     found = client.get("/api/search", params={"q": "zebra", "mode": "said"})
-    assert (found.status_code, found.json()["moments"]) == (200, [])
+    assert (found.status_code, found.json()["moments"], found.json()["match"]) == (200, [], False)
+    asked = {"q": "flip the pancake", "mode": "said", "threshold": "none"}
+    found = client.get("/api/search", params=asked).json()
+    assert found["match"] is True and found["moments"][0]["match"] is True
+    found = client.get("/api/search", params={**asked, "q": "carrots and zebras"}).json()
+    assert found["match"] is False and [moment["match"] for moment in found["moments"]] == [False] * 2
+    found = client.get("/api/search", params={**asked, "mode": "seen"}).json()
+    assert (found["judged"], found["match"]) == (False, None)  # three short videos are too few
 
 
 def test_a_part_of_a_video_finds_itself(client: TestClient):
