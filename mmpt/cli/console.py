@@ -6,25 +6,34 @@ be styled comes as `rich.text.Text`.
 
 import contextlib
 import io
+import re
 import sys
 from collections.abc import Iterator
 
 from rich.console import Console
+
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 out = Console(highlight=False, markup=False, emoji=False)
 err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def legible(text: object) -> str:
-    r"""Write the bytes of a file's name that are no letters as \udcXX, so that any display takes them.
+    r"""Write what a terminal would obey, and the bytes of a file's name that are no letters, as codes: \x1b, \udcXX.
+
+    Names of files and captions come from anywhere, and could otherwise colour the terminal, or rename its window.
 
     Args:
         text: what is to be shown, for example a path.
 
     Returns:
-        The same where it is proper Unicode.
+        The same where it is proper Unicode without control characters; ends of lines and tabs stay.
     """
-    return str(text).encode("utf-8", "backslashreplace").decode("utf-8")
+    return CONTROLS.sub(_code, str(text)).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _code(found: re.Match[str]) -> str:
+    return f"\\x{ord(found[0]):02x}"
 
 
 @contextlib.contextmanager

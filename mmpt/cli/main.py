@@ -70,7 +70,9 @@ def _run(args: argparse.Namespace) -> int:
     except (ValueError, FileNotFoundError, ModuleNotFoundError, OSError) as error:
         if args.verbose:
             raise
-        sys.stderr.write(f"mmpt: error: {error}\n")
+        from mmpt.cli.console import legible
+
+        sys.stderr.write(f"mmpt: error: {legible(error)}\n")
         return ERROR
     except KeyboardInterrupt:
         sys.stderr.write("mmpt: stopped\n")
@@ -129,7 +131,9 @@ def _sentence(summary: str) -> str:
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    sys.stderr.write(f"mmpt: warning: {message}\n")
+    from mmpt.cli.console import legible
+
+    sys.stderr.write(f"mmpt: warning: {legible(message)}\n")
 
 
 if __name__ == "__main__":

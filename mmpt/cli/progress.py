@@ -15,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from mmpt.cli.console import err
+from mmpt.cli.console import err, legible
 
 
 class SecondBar:
@@ -38,7 +38,7 @@ class SecondBar:
             count: of how many.
             seconds: its duration, when it is known.
         """
-        label = name if count == 1 else f"{number}/{count} {name}"
+        label = legible(name) if count == 1 else f"{number}/{count} {legible(name)}"
         self._progress.reset(self._task, description=label, total=None if seconds is None else math.ceil(seconds))
 
     def advance(self, done: int) -> None:

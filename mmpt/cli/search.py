@@ -23,9 +23,12 @@ EXAMPLES = """examples:
 
 The score says how far a moment stands out: 1 is as good as chance alone would
 bring from this library, and a moment is a match from 1.3 on (--threshold).
-That nothing matches is an answer, with exit code 0.
+That nothing matches is an answer: the exit code is 0, not grep's 1. A program
+asks for --json, where "match" is true, false, or null where the library is too
+small to tell.
 """
 MOST_LETTERS = 60  # of what is said and the like, in a table
+LISTED = 5  # folders that are named where none fits
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -65,8 +68,7 @@ def run(args: argparse.Namespace) -> int:
     from mmpt.cli.console import quiet_transformers
 
     library = open_library(args)
-    if not library.videos():
-        raise ValueError(f"the library at {library.address} holds no video yet; put some in: mmpt index ~/Videos")
+    _check_folder(args, library)
     with quiet_transformers():
         queries = _queries(args, library, default)
         results = library.search_many(queries)
@@ -116,6 +118,23 @@ def _check(args: argparse.Namespace) -> None:
             raise FileNotFoundError(f"--{name}: there is no folder {target.absolute().parent}; make it first")
         if target is not None and target.is_dir():
             raise ValueError(f"--{name}: {target} is a folder; name a file in it")
+
+
+def _check_folder(args: argparse.Namespace, library: "VideoLibrary") -> None:
+    """Refuse a library without a video, and a folder that holds none of its videos."""
+    from mmpt.search.sources import absolute, is_below
+
+    paths = [record.path for record in library.videos()]
+    if not paths:
+        raise ValueError(f"the library at {library.address} holds no video yet; put some in: mmpt index ~/Videos")
+    if args.folder is None or any(is_below(path, str(absolute(args.folder))) for path in paths):
+        return
+    folders = sorted({str(Path(path).parent) for path in paths})
+    more = f" and {len(folders) - LISTED:,} more" if len(folders) > LISTED else ""
+    raise ValueError(
+        f"--folder is {args.folder}, and no video of the library at {library.address} lies below "
+        f"{absolute(args.folder)}; its videos are in {', '.join(folders[:LISTED])}{more}"
+    )
 
 
 def _default_query(args: argparse.Namespace) -> "Query":

@@ -56,6 +56,8 @@ def test_no_match_is_an_answer(built_library: Path, capsys) -> None:
     assert (code, out) == (0, "no match for 'a zebra' in 25 windows\n")
     code, out, _ = run(capsys, built_library, "carrots and zebras", "--mode", "said")
     assert code == 0 and "the nearest is 0:00-0:03 of soup.mp4, score 0.7; --threshold none" in out
+    (found,) = json.loads(run(capsys, built_library, "carrots and zebras", "--mode", "said", "--json")[1])
+    assert (found["match"], found["moments"]) == (False, []) and found["below"]["match"] is False
     assert "0:00-0:03" in run(capsys, built_library, "carrots and zebras", "--mode", "said", "--threshold", "none")[1]
     assert "0:00-0:03" in run(capsys, built_library, "carrots and zebras", "--mode", "said", "--threshold", "0.5")[1]
 
@@ -70,6 +72,18 @@ def test_filters(built_library: Path, rendered: Path, capsys) -> None:
     assert (code, out, err) == (0, f"no match for '{PANCAKE}': no video passes the filters\n", "")
 
 
+def test_a_folder_without_a_video_of_the_library_is_told_with_those_that_have_some(
+    built_library: Path, rendered: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(rendered)
+    assert run(capsys, built_library, PANCAKE, "--folder", "kitchen")[0] == 0
+    assert run(capsys, built_library, PANCAKE, "--folder", "kitchen/pancake.mp4")[0] == 0  # a file is its own folder
+    code, out, err = run(capsys, built_library, PANCAKE, "--folder", "kitch")
+    assert (code, out) == (2, "")
+    assert f"--folder is kitch, and no video of the library at {built_library} lies below {rendered / 'kitch'}" in err
+    assert f"its videos are in {rendered / 'garden'}, {rendered / 'kitchen'}\n" in err
+
+
 def test_like_a_part_of_a_video(built_library: Path, rendered: Path, videos: Path, capsys) -> None:
     indexed = run(capsys, built_library, "--like", f"{rendered / 'kitchen/soup.mp4'}@0:04-8", "--limit", "2")
     assert indexed[0] == 0 and len([line for line in indexed[1].splitlines() if "0:0" in line]) == 2
@@ -80,7 +94,7 @@ def test_like_a_part_of_a_video(built_library: Path, rendered: Path, videos: Pat
 
 def test_json_and_csv(built_library: Path, capsys) -> None:
     found = json.loads(run(capsys, built_library, PANCAKE, "--json")[1])
-    assert [one["query"] for one in found] == [PANCAKE]
+    assert [(one["query"], one["match"], one["below"]) for one in found] == [(PANCAKE, True, None)]
     first = found[0]["moments"][0]
     assert (first["start"], first["end"], first["why"], first["said"]) == (4.0, 9.0, "both", "Now flip the pancake.")
     rows = list(csv.DictReader(io.StringIO(run(capsys, built_library, PANCAKE, "--csv", "--limit", "2")[1])))
@@ -133,6 +147,8 @@ def test_hostile_captions_are_shown_as_they_are(tmp_path: Path, capsys) -> None:
     store.put(replace(entry.record, seconds=5, captions=2), entry.windows, entry.vectors, entry.tokens, lines)
     code, out, _ = run(capsys, tmp_path / "library", "pancake", "--mode", "said")
     assert code == 0 and "\x1b" not in out and len(out) < 3000
+    for form in ("--csv", "--json"):
+        assert "\x1b" not in run(capsys, tmp_path / "library", "pancake", "--mode", "said", form)[1]
     assert "[red]<script>" in " ".join(out.split())
 
 
@@ -158,6 +174,7 @@ def test_what_cannot_be_asked(built_library: Path, tmp_path: Path, capsys) -> No
         (["  "], "the query is empty"),
         ([""], "the query is empty; say what to look for"),
         (["a", "--approximate"], "mmpt index optimize"),
+        (["a", "--folder", tmp_path], f"lies below {tmp_path}; its videos are in "),
     ]
     for words, told in wrong:
         code, out, err = run(capsys, built_library, *words)
