@@ -283,19 +283,62 @@ def test_a_phone_and_the_dark_are_readable(visit):
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
 
 
-def test_everything_that_is_used_has_a_name(visit):
-    page = visit("/?q=boil+the+water")
+@pytest.mark.parametrize("size", [DESK, PHONE])
+def test_everything_that_is_used_has_a_name(visit, size: dict):
+    page = visit("/?q=boil+the+water", size=size)
     page.locator(".card a").first.click()
     page.get_by_role("button", name="Filters").click()
     nameless = page.evaluate(
         """() => [...document.querySelectorAll("button, a, input, select, [role=slider]")]
           .filter((e) => e.checkVisibility())
-          .filter((e) => !(e.getAttribute("aria-label") || e.textContent.trim() || (e.labels && e.labels.length)))
+          .filter((e) => !(e.getAttribute("aria-label") || e.innerText.trim() || (e.labels && e.labels.length)))
           .map((e) => e.outerHTML)"""
     )
     assert nameless == []
+    assert page.get_by_role("button", name="Add video").is_visible()
     assert page.locator("h1").count() == 1
+    levels = page.evaluate("[...document.querySelectorAll('main :is(h1,h2,h3,h4)')].map((e) => Number(e.tagName[1]))")
+    assert levels == [1, *[2] * page.locator(".card").count()]  # no level is left out
     assert page.locator("[role=status]").count() >= 1
+
+
+def test_single_keys_can_be_turned_off_and_stay_so(visit):
+    page = visit("/?q=boil+the+water&mode=said")
+    page.keyboard.press("Escape")  # out of the search box
+    page.keyboard.press("?")
+    page.get_by_label("Letters, digits and signs").uncheck()
+    page.keyboard.press("Escape")
+    page.reload()
+    settled(page)
+    page.locator(".card a").first.click()
+    playing(page)
+    for key in ("2", "f", "/", "?"):
+        page.keyboard.press(key)
+    assert "mode=said" in page.url
+    assert not page.locator("#filters").is_visible() and not page.locator("#help").is_visible()
+    page.keyboard.press("Space")  # what is no letter works
+    until(page, "document.querySelector('#video').paused")
+    page.keyboard.press("Escape")
+    assert not page.locator("#stage").is_visible()
+    page.get_by_role("button", name="Keyboard shortcuts").click()
+    page.get_by_label("Letters, digits and signs").check()
+    page.keyboard.press("Escape")
+    page.keyboard.press("1")
+    until(page, "!location.search.includes('mode=said')")
+
+
+def test_what_comes_closest_says_how_much_of_it_matches(visit):
+    page = visit("/?q=boil+the+water&mode=said&all=1")
+    assert re.search(r"; 1 match$", page.locator("#subline").inner_text())
+    page = visit("/?q=boil+zebras+and+lions&mode=said&all=1")
+    assert re.search(r"; 0 matches$", page.locator("#subline").inner_text())
+
+
+def test_filters_of_an_address_are_shown_and_what_they_leave_is_told(visit):
+    page = visit("/?q=boil+the+water&folder=/nowhere")
+    assert "No video passes the filters" in page.locator("#message").inner_text()
+    assert page.get_by_label("Folder").is_visible()
+    assert page.evaluate("document.activeElement.id") != "folder"  # nobody asked to go there
 
 
 def test_videos_that_others_add_show_up_by_themselves(visit, site: tuple[str, Path], scorer: Scorer, tmp_path: Path):

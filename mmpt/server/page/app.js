@@ -35,7 +35,7 @@ async function show({ focus = false } = {}) {
     else await showVideos(signal);
     clearTimeout(slow);
     await openPlayer();
-    if (focus) $("cards").querySelector("h3 a")?.focus({ preventScroll: true });
+    if (focus) $("cards").querySelector(".name a")?.focus({ preventScroll: true });
   } catch (error) {
     clearTimeout(slow);
     if (error.name !== "AbortError") fail(error);
@@ -56,7 +56,8 @@ async function showMoments(signal) {
   const title = state.all ? `What comes closest to ${what}` : `${count(moments.length, "moment")} for ${what}`;
   const about = `${count(found.searched, "window")} of ${count(library.videos, "video")} searched in ${Math.round(found.seconds_taken * 1000)} ms`;
   const few = found.judged ? "" : "; too few to tell what stands out, so the best are shown";
-  say(title, about + few);
+  const good = found.judged && state.all ? `; ${count(moments.filter((moment) => moment.match).length, "match", "matches")}` : "";
+  say(title, about + few + good);
   $("more").hidden = moments.length < limit || limit >= 100;
 }
 
@@ -80,8 +81,8 @@ function noMatch(what, found) {
   const closest = below && `What comes closest, in ${below.video.title} at ${timecode(below.best)}, scores ${below.score.toFixed(1)}; ${found.threshold} is asked for.`;
   const hints = [
     closest,
-    found.searched ? "Nothing in the library stands out for these words. Describe what is to be seen in a plain sentence, such as “a dog runs over grass”." : "There was nothing to search.",
-    filtered() ? "Filters are set; the moment may be in another video." : "",
+    found.searched ? "Nothing in the library stands out for these words. Describe what is to be seen in a plain sentence, such as “a dog runs over grass”." : "No video passes the filters, so that nothing was searched.",
+    filtered() && found.searched ? "Filters are set; the moment may be in another video." : "",
     state.mode === "said" ? "Only captions were searched; what is seen may match." : "",
   ];
   const actions = [];
@@ -205,7 +206,7 @@ function step(by) {
 }
 
 function closePlayer() {
-  const card = $("cards").querySelector(".current h3 a");
+  const card = $("cards").querySelector(".current .name a");
   state = { ...state, video: "", at: "" };
   states.write(state);
   openPlayer();
@@ -245,9 +246,13 @@ function setFilters() {
 
 function toggleFilters() {
   const open = $("filters").hidden;
+  showFilters(open);
+  if (open) $("folder").focus();
+}
+
+function showFilters(open) {
   $("filters").hidden = !open;
   $("filters-toggle").setAttribute("aria-expanded", String(open));
-  if (open) $("folder").focus();
 }
 
 function setTheme(theme) {
@@ -289,6 +294,6 @@ setTheme(localStorage.getItem("theme"));
 wire();
 await show();
 if (!states.searches(state) && !state.video) $("q").focus({ preventScroll: true });
-if (filtered()) toggleFilters();
+if (filtered()) showFilters(true);
 fillForm();
 if (library?.uploads) new Uploads(lookForChanges, library.upload_bytes);

@@ -63,7 +63,7 @@ export function skeletons(number) {
 
 /** Arrow keys move the focus among the cards; columns are counted as they lie. */
 export function walk(event) {
-  const anchors = [...$("cards").querySelectorAll("h3 a")];
+  const anchors = [...$("cards").querySelectorAll(".name a")];
   const here = anchors.indexOf(document.activeElement);
   if (here < 0) return;
   const tops = anchors.map((anchor) => anchor.closest(".card").offsetTop);

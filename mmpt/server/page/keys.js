@@ -1,10 +1,13 @@
-// Keys that work anywhere on the page, but not while one types or a dialog is open.
+// Keys that work anywhere on the page, but not while one types or a dialog is open. Single letters, digits and signs can
+// be turned off, for those who speak to their browser or press keys by mistake.
 
 import { $ } from "/page/dom.js";
 
 const MODES = { 1: "both", 2: "seen", 3: "said" };
 
 export function listen({ player, step, closePlayer, toggleFilters, mode }) {
+  $("keys").checked = localStorage.getItem("keys") !== "off";
+  $("keys").addEventListener("change", () => localStorage.setItem("keys", $("keys").checked ? "on" : "off"));
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     if (document.querySelector("dialog[open]")) return;
@@ -12,6 +15,7 @@ export function listen({ player, step, closePlayer, toggleFilters, mode }) {
     if (event.key === "Escape" && target !== $("q") && player.shown) return closePlayer();
     if (event.key === "Escape" && target === $("q")) return target.blur();
     if (types(target)) return event.key === "ArrowDown" && target === $("q") ? down(event) : undefined;
+    if (event.key.length === 1 && event.key !== " " && !$("keys").checked) return;
     act(event, { player, step, toggleFilters, mode });
   });
 }
@@ -41,5 +45,5 @@ function types(element) {
 
 function down(event) {
   event.preventDefault();
-  $("cards").querySelector("h3 a")?.focus();
+  $("cards").querySelector(".name a")?.focus();
 }
