@@ -6,6 +6,7 @@ imports what it runs inside `run`, so that every --help answers at once.
 
 import argparse
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -43,6 +44,7 @@ EXAMPLES = """examples:
   mmpt score pancake.mkv "a woman flips a pancake" "two boys arm-wrestle"
 """
 
+READER_LEFT = 141  # exit code that a shell gives a program which SIGPIPE ended
 ERROR = 2  # exit code for bad input; 1 says that some of many items failed
 
 
@@ -66,8 +68,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     try:
-        return args.run(args)
+        code = args.run(args)
+        sys.stdout.flush()
+        return code
     except (ValueError, FileNotFoundError, ModuleNotFoundError, OSError) as error:
+        if isinstance(error, BrokenPipeError) and _reader_left():
+            return READER_LEFT
         if args.verbose:
             raise
         from mmpt.cli.console import legible
@@ -77,6 +83,16 @@ def _run(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("mmpt: stopped\n")
         return 130
+
+
+def _reader_left() -> bool:
+    """Whether nobody reads the output any more, as after head; then nothing is written to it again."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is written at the end
+        return True
+    return False
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:

@@ -311,5 +311,6 @@ def _cut(results: list["Results"], folder: Path) -> int:
     failed = [clip for clip in clips if clip.error]
     for clip in failed:
         sys.stderr.write(f"mmpt: not cut: {legible(clip.moment.video.path)}: {legible(clip.error)}\n")
-    err.print(f"written: {len(clips) - len(failed)} clips in {legible(folder)}", soft_wrap=True)
+    written = len(clips) - len(failed)
+    err.print(f"written: {written:,} {'clip' if written == 1 else 'clips'} in {legible(folder)}", soft_wrap=True)
     return 1 if failed else 0

@@ -104,7 +104,7 @@ def test_json_and_csv(built_library: Path, capsys) -> None:
 def test_files_and_clips(built_library: Path, tmp_path: Path, capsys) -> None:
     words = ["--edl", tmp_path / "a.edl", "--chapters", tmp_path / "a.vtt", "--export-clips", tmp_path / "clips"]
     code, _, err = run(capsys, built_library, PANCAKE, "--mode", "said", *words)
-    assert code == 0 and "written: 1 clips" in err
+    assert code == 0 and "written: 1 clip in" in err
     assert "00:00:04:00 00:00:07:05" in (tmp_path / "a.edl").read_text()
     assert (tmp_path / "a.vtt").read_text().startswith("WEBVTT")
     clips = list((tmp_path / "clips").iterdir())
@@ -234,6 +234,25 @@ def test_help_loads_nothing_heavy() -> None:
     assert 'mmpt search "flip the pancake"' in shown
     assert max(map(len, shown.splitlines())) <= 80
     assert not {"torch", "numpy", "lancedb", "rich"} & set(modules.replace("'", "").rstrip("]\n").split(", "))
+
+
+def test_who_reads_only_the_beginning_sees_no_error(built_library: Path) -> None:
+    words = [
+        sys.executable,
+        "-m",
+        "mmpt",
+        "search",
+        PANCAKE,
+        "--mode",
+        "said",
+        "--library",
+        str(built_library),
+        "--json",
+    ]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()  # as head does when it has its lines
+        assert (process.stderr.read(), process.wait()) == ("", 141)
 
 
 def test_real_videos_end_to_end(real_videos: Path, grid_model: Path, tmp_path: Path, capsys) -> None:
