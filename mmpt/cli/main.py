@@ -88,6 +88,7 @@ def _run(args: argparse.Namespace) -> int:
 def _reader_left() -> bool:
     """Whether nobody reads the output any more, as after head; then nothing is written to it again."""
     try:
+        sys.stdout.write("\n")  # without a buffer there may be nothing left to write that would tell
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is written at the end

@@ -236,7 +236,9 @@ def test_help_loads_nothing_heavy() -> None:
     assert not {"torch", "numpy", "lancedb", "rich"} & set(modules.replace("'", "").rstrip("]\n").split(", "))
 
 
-def test_who_reads_only_the_beginning_sees_no_error(built_library: Path) -> None:
+@pytest.mark.parametrize("buffer", ["", "1"])
+def test_who_reads_only_the_beginning_sees_no_error(built_library: Path, buffer: str, monkeypatch) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", buffer)
     words = [
         sys.executable,
         "-m",
