@@ -11,10 +11,11 @@ import json
 import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.paired import show
-from mmpt.cli.demo import VIDEOS, WORLD, YAML, overrides, standing_in, steps
+from mmpt.cli.demo import TRAINED, VIDEOS, WORLD, overrides, standing_in, steps
 from mmpt.cli.demo_measures import measure_all
 from mmpt.cli.demo_training import train
 from mmpt.cli.main import main
@@ -46,7 +47,7 @@ def _of_seed(home: Path, seed: int, updates: int | None) -> list[Measured]:
                 if code := main(words):
                     raise SystemExit(code)
         began = time.process_time()
-        train(find_project_file(YAML.removeprefix("projects/")), overrides(VIDEOS, updates, seed))
+        train(find_project_file(TRAINED), overrides(VIDEOS, updates, seed))
         told, readers = measure_all(json.loads((WORLD / "record.json").read_text(encoding="utf-8")))
     seconds = f"{time.process_time() - began:.0f} CPU seconds to train and measure"
     rows = [(name, percent(first), percent(fifth)) for name, first, fifth in readers]
@@ -62,7 +63,7 @@ def _row(measures: Sequence[Measured]) -> tuple[str, ...]:
         first.what,
         percent(statistics.mean(each.value for each in measures)),
         ", ".join(percent(each.value) for each in measures),
-        percent(statistics.mean(goals)) if goals else "",
+        replace(first, goal=statistics.mean(goals)).wanted if goals else "",
         percent(statistics.mean(blind)),
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmpt.cli.demo import YAML, overrides, standing_in, steps
+from mmpt.cli.demo import TRAINED, overrides, standing_in, steps
 from mmpt.cli.demo_training import train
 from mmpt.cli.main import main
 from mmpt.config.load import find_project_file
@@ -45,7 +45,7 @@ def make_toyworld(home: Path, *, videos: int = VIDEOS, updates: int = UPDATES) -
         for _, commands in steps(videos, SEED):
             for words in commands:
                 assert main(words) == 0, words
-        yaml = find_project_file(YAML.removeprefix("projects/"))
+        yaml = find_project_file(TRAINED)
         train(yaml, overrides(videos, updates, SEED))
     return ToyWorld(home, home / "data" / "toy", yaml.absolute())
 
@@ -64,7 +64,7 @@ def shared_toyworld(base: Path) -> ToyWorld:
     with _alone(base / "toyworld.lock"):
         made = make_toyworld(home) if not (home / DONE).exists() else None
         (home / DONE).touch()
-    yaml = find_project_file(YAML.removeprefix("projects/"))
+    yaml = find_project_file(TRAINED)
     return made or ToyWorld(home, home / "data" / "toy", yaml.absolute())
 
 

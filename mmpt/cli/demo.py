@@ -21,7 +21,8 @@ is kept.
 """
 WORLD = Path("data/toy")
 VIDEOS = 300
-YAML = "projects/toy/videoclip/how2.yaml"
+TRAINED = "toy/videoclip/how2.yaml"
+YAML = f"projects/{TRAINED}"
 REPORT, TOLD = "report.html", "demo.json"
 MOST_SEED = 2**63 - 1  # of torch's generators
 FEW = 100  # videos; the project's clusters of 32 would be most of them
@@ -82,7 +83,7 @@ def _checked(args: argparse.Namespace) -> dict[str, int]:
         raise ValueError(f"--updates is {args.updates}; it takes 1 or more")
     if args.home.exists() and not args.home.is_dir():
         raise ValueError(f"--home {args.home} is a file; name a folder, or one that is not there yet")
-    updates = args.updates or load_config(find_project_file(YAML.removeprefix("projects/"))).optim.max_update
+    updates = args.updates or load_config(find_project_file(TRAINED)).optim.max_update
     assert updates is not None, "the toy projects bound their updates"
     return {"seed": args.seed, "videos": args.videos, "updates": updates}
 
@@ -206,7 +207,7 @@ def _learn(args: argparse.Namespace) -> None:
     out.print("\n4  VideoCLIP, from random weights")
     out.print(f"   $ mmpt train {YAML} --from-scratch {shlex.join(changed)}", soft_wrap=True, style="dim")
     began = time.perf_counter()
-    train(find_project_file("toy/videoclip/how2.yaml"), changed)
+    train(find_project_file(TRAINED), changed)
     out.print(f"trained in {time.perf_counter() - began:.0f} s")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mmpt.cli.console import quiet_transformers
+from mmpt.cli.demo import TRAINED
 from mmpt.cli.demo_moments import Step, ask, watch
 from mmpt.cli.plots_training import series
 from mmpt.cli.report import Measured, Report, percent
@@ -15,7 +16,6 @@ from mmpt.toy.readers import ATTRIBUTES
 from mmpt.training.metrics_log import read_metrics
 from mmpt.training.session import run_folder
 
-TRAINED = "toy/videoclip/how2.yaml"
 QUERIES = 6  # sentences that are asked, at equal distances in the list
 
 
