@@ -214,7 +214,7 @@ def show(measures: Sequence[Measured], readers: Sequence[tuple[str, float, float
         readers: who, with R@1 and R@5.
     """
     table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("on unseen combinations", min_width=32)
+    table.add_column("on unseen combinations", no_wrap=True)
     for column in ("value", "95 %", "goal"):
         table.add_column(column, justify="right")
     table.add_column("without looking")

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmpt.cli.demo_measures import WANTED, told
+from mmpt.cli.console import out
+from mmpt.cli.demo_measures import WANTED, show, told
 from mmpt.cli.demo_moments import Step, shown
 from mmpt.cli.report import Hit, Measured, Query, Report, Watched, page
 from mmpt.cli.report_charts import Strip, loss_curve, strips
@@ -94,3 +95,21 @@ def test_a_curve_is_drawn_of_what_is_finite() -> None:
     assert drawn == loss_curve((updates[::2], losses[::2]), none)
     assert "nan" not in drawn and "inf" not in drawn and "<path" in drawn
     assert loss_curve((updates[1:2], losses[1:2]), none) == loss_curve(none, none) == ""
+
+
+def test_a_terminal_of_80_columns_shows_every_word(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(out, "width", 80)
+    names = [each.what for each in WANTED]
+    baselines = (("always the first piece", 0.17), ("chance", 0.05))
+    show([replace(MEASURED, what=name, baselines=baselines, above=True) for name in names], [(PLAIN, 0.1, 0.5)])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert all(any(name in line for line in lines) for name in names)
+    assert (
+        " ".join(lines).count("always")
+        == " ".join(lines).count("first")
+        == " ".join(lines).count("piece")
+        == len(names)
+    )
