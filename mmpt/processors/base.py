@@ -17,7 +17,7 @@ import numpy as np
 
 from mmpt.config.schema import DatasetConfig
 from mmpt.config.typed import fill
-from mmpt.text.tokenizer import load_tokenizer
+from mmpt.text.tokenizer import find_bert, load_tokenizer
 from mmpt.utils.featurefile import read_features
 from mmpt.utils.places import locate
 from mmpt.utils.registry import register
@@ -348,17 +348,28 @@ def feature_path(folder: Path, video_id: str) -> Path:
     return next((place for place in places if place.is_file()), places[0])
 
 
-@functools.lru_cache(maxsize=8)
 def cached_tokenizer(bert_name: str) -> "PreTrainedTokenizerBase":
-    """Load a tokenizer once a process.
+    """Load a tokenizer once a process; again where the name stands for another folder, or files there have changed.
 
     Args:
         bert_name: hub name or folder.
 
     Returns:
         The tokenizer, shared: do not change it.
+
+    Raises:
+        FileNotFoundError: as for `load_tokenizer`.
     """
-    return load_tokenizer(bert_name)
+    place = Path(find_bert(bert_name))
+    if not place.is_dir():
+        return _tokenizer(bert_name, ())
+    there = ((path.name, path.stat()) for path in place.iterdir() if path.suffix in (".json", ".txt"))
+    return _tokenizer(str(place.absolute()), tuple(sorted((name, at.st_mtime_ns, at.st_size) for name, at in there)))
+
+
+@functools.lru_cache(maxsize=8)
+def _tokenizer(place: str, _files: tuple[tuple[str, int, int], ...]) -> "PreTrainedTokenizerBase":
+    return load_tokenizer(place)
 
 
 def _told(faults: Sequence[str]) -> str:

@@ -12,7 +12,6 @@ import pytest
 
 from mmpt.cli.main import main
 from mmpt.evaluators.cards import read_card
-from mmpt.processors.base import cached_tokenizer
 from tests.conftest import SHARED
 from tests.evaluators import worlds
 from tests.evaluators.worlds import RETRIEVAL
@@ -28,7 +27,6 @@ def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     monkeypatch.setenv("MMPT_CACHE", str(folder / "cache"))
     monkeypatch.setattr("mmpt.cli.console.out.width", 80)
-    cached_tokenizer.cache_clear()  # each world has its own bert-base-uncased
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import torch
 
 from mmpt.cli.main import main
 from mmpt.evaluators.cards import Card, read_card
-from mmpt.processors.base import cached_tokenizer
 from tests.evaluators import worlds
 
 YAML = "projects/retri/videoclip/test_{}.yaml"
@@ -17,7 +16,6 @@ YAML = "projects/retri/videoclip/test_{}.yaml"
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, golden_dir: Path) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MMPT_CACHE", str(tmp_path / "cache"))
-    cached_tokenizer.cache_clear()
     worlds.make_world(tmp_path)
     worlds.make_msrvtt()
     worlds.make_qa()

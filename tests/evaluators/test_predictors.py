@@ -21,7 +21,6 @@ from mmpt.evaluators.retrieval import RetrievalAnswers, RetrievalMetric
 from mmpt.evaluators.running import Evaluation, prepare
 from mmpt.evaluators.segmentation import COINActionSegmentationMetric
 from mmpt.models.heads import LocalisationModel, SegmentationModel
-from mmpt.processors.base import cached_tokenizer
 from mmpt.processors.ds import cut_windows
 from mmpt.video.windows import merge
 from tests.evaluators import worlds
@@ -38,7 +37,6 @@ VIDEOCLIP, VLM = "projects/retri/videoclip/test_{}.yaml", "projects/mtm/vlm/test
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MMPT_CACHE", str(tmp_path / "cache"))
-    cached_tokenizer.cache_clear()  # each world has its own bert-base-uncased
     return worlds.make_world(tmp_path)
 
 

@@ -14,7 +14,6 @@ import pytest
 from mmpt.cli.main import main
 from mmpt.evaluators import predicting
 from mmpt.evaluators.cards import read_card
-from mmpt.processors.base import cached_tokenizer
 from tests.conftest import ROOT
 from tests.evaluators import worlds
 from tests.evaluators.worlds import RETRIEVAL
@@ -28,7 +27,6 @@ COIN = "projects/retri/videoclip/test_coin_zs.yaml"
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MMPT_CACHE", str(tmp_path / "cache"))
-    cached_tokenizer.cache_clear()  # each world has its own bert-base-uncased
     return worlds.make_world(tmp_path)
 
 
@@ -87,7 +85,6 @@ def _other_texts() -> None:
 def _other_vocabulary() -> None:
     path = worlds.BERT / "vocab.txt"
     path.write_text(path.read_text().replace("dog", "cat"))
-    cached_tokenizer.cache_clear()  # another day, another process
 
 
 def _other_heads() -> None:
@@ -186,7 +183,6 @@ def test_a_vocabulary_that_the_model_does_not_have(world: Path, capsys: pytest.C
     worlds.make_msrvtt()
     with (worlds.BERT / "vocab.txt").open("a") as file:
         file.write("more\nwords\n")
-    cached_tokenizer.cache_clear()
     assert "has 122 words, and the model has 120" in refused(capsys, RETRIEVAL)
 
 
