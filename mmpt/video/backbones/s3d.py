@@ -21,7 +21,7 @@ from mmpt.utils.content import remembered_hash
 from mmpt.utils.places import locate
 from mmpt.utils.registry import register
 from mmpt.video.backbones.s3d_inference import S3DInference
-from mmpt.video.backbones.s3d_model import S3D, S3DConfig, S3DOutput
+from mmpt.video.backbones.s3d_model import S3D, S3D_FPS, S3D_SIZE, S3DConfig, S3DOutput
 from mmpt.video.backbones.s3d_openvino import S3DOpenVINO, compile_s3d
 
 __all__ = ["S3D", "S3DBackbone", "S3DConfig", "S3DOutput", "load_s3d", "read_words"]
@@ -29,21 +29,21 @@ __all__ = ["S3D", "S3DBackbone", "S3DConfig", "S3DOutput", "load_s3d", "read_wor
 GET_WEIGHTS = "mmpt download s3d"
 COUNTER = "num_batches_tracked"
 CODE = 2  # raise it whenever this package's S3D gives other numbers for the same weights and frames
-S3D_FPS = 30  # frames per second; HowTo100M S3D as VideoCLIP and VLM use it
-S3D_SIZE = 224  # pixels
 S3D_DIM = 512  # numbers; of the published weights
 S3D_WEIGHTS = "pretrained_models/s3d_howto100m.pth"  # their documented place
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 DEFAULT_PRECISION = "fp32"  # the fastest that keeps rankings: python -m benchmarks.precision
 RUNTIMES = ("torch", "openvino")
+UNITS = ("conv_b0", "conv_b1_a", "conv_b1_b", "conv_b2_a", "conv_b2_b", "conv_b3_b")  # of a block, as its six widths
 GPU_BATCH = 32  # seconds; frames of 145 MB
 
 
 @register("backbone", "s3d")
 class S3DBackbone:
-    """S3D as a backbone: 30 frames of 224 x 224 pixels a second, one vector of 512 numbers for each second.
+    """S3D as a backbone: one vector of 512 numbers for each second of 30 frames of 224 x 224 pixels.
 
-    Weights are read at the first call, not before.
+    A folder's config.json may name another rate, size of frames and width of vectors. Weights are read at the first
+    call, not before.
 
     Args:
         weights: s3d_howto100m.pth, a folder that `S3D.save_pretrained` wrote, or a model; by default the published
@@ -52,15 +52,14 @@ class S3DBackbone:
             docs/benchmarks.md).
         runtime: ``"torch"``, or ``"openvino"`` (a CPU only).
         device: where it runs, for example ``"cpu"``, ``"cuda"`` or ``"mps"``.
-        config: the sizes of the network in a .pth file; by default the published ones.
+        config: the sizes of the network in a .pth file; by default those of the tensors in it, and the published rate,
+            size of frames and width of vectors.
 
     Raises:
         ValueError: a precision, runtime or device that there is not.
     """
 
     name = "s3d"
-    fps = S3D_FPS
-    size = S3D_SIZE
     published_dim = S3D_DIM
 
     def __init__(
@@ -85,6 +84,16 @@ class S3DBackbone:
         self.config = config
 
     @property
+    def fps(self) -> int:
+        """Frames per second that it reads."""
+        return self._sizes.fps
+
+    @property
+    def size(self) -> int:
+        """Side of the square frames that it reads, in pixels."""
+        return self._sizes.size
+
+    @property
     def dim(self) -> int:
         """Width of the vectors."""
         return self._sizes.embedding_dim
@@ -96,12 +105,13 @@ class S3DBackbone:
 
     @property
     def version(self) -> str:
-        """A hash of the weights, with this code's number and the runtime.
+        """A hash of the weights, with this code's number and the runtime; and what it reads, if not as published.
 
         Raises:
             FileNotFoundError: the weights are missing; the message names the command that gets them.
         """
-        return f"{self._weights_hash[:16]}-{CODE}-{self.runtime}"
+        reads = "" if (self.fps, self.size) == (S3D_FPS, S3D_SIZE) else f"-{self.fps}x{self.size}"
+        return f"{self._weights_hash[:16]}-{CODE}-{self.runtime}{reads}"
 
     def __call__(self, frames: np.ndarray | Tensor) -> Tensor:
         """Encode seconds.
@@ -130,6 +140,7 @@ class S3DBackbone:
         if isinstance(self.weights, S3D):
             return cast(S3DConfig, self.weights.config)
         if Path(self.weights).is_dir():
+            _check_folder(Path(self.weights))
             return cast(S3DConfig, S3DConfig.from_pretrained(str(self.weights)))
         return self.config or S3DConfig()
 
@@ -178,7 +189,8 @@ def load_s3d(
     Args:
         weights: s3d_howto100m.pth (a state dict, of any float dtype), or the folder.
         dictionary: s3d_dict.npy, unicode words of shape (vocab_size - 1,), for the text tower; a folder holds its own.
-        config: the sizes of the network in a .pth file; by default the published ones. A folder says its own.
+        config: the sizes of the network in a .pth file; by default its layers are as wide as the tensors in it, and
+            the rest is as published. A folder says its own.
 
     Returns:
         The model in eval mode, float32.
@@ -190,7 +202,7 @@ def load_s3d(
     path = Path(weights)
     if not path.exists():
         raise FileNotFoundError(f"no S3D weights at {path}; get them with: {GET_WEIGHTS}")
-    model = _load_folder(path) if path.is_dir() else _load_state_file(path, config or S3DConfig())
+    model = _load_folder(path) if path.is_dir() else _load_state_file(path, config)
     if dictionary is not None:
         model.set_words(read_words(dictionary))
     return model.eval()
@@ -225,9 +237,13 @@ def read_words(dictionary: str | os.PathLike[str]) -> list[str]:
     return array.tolist()
 
 
-def _load_folder(folder: Path) -> S3D:
+def _check_folder(folder: Path) -> None:
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"{folder} has no config.json; give a folder that S3D.save_pretrained wrote, or a .pth")
+
+
+def _load_folder(folder: Path) -> S3D:
+    _check_folder(folder)
     try:
         loaded: Any = S3D.from_pretrained(folder, output_loading_info=True, ignore_mismatched_sizes=True)
     except (SafetensorError, OSError) as error:
@@ -242,7 +258,7 @@ def _load_folder(folder: Path) -> S3D:
     return model
 
 
-def _load_state_file(path: Path, config: S3DConfig) -> S3D:
+def _load_state_file(path: Path, config: S3DConfig | None) -> S3D:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a malformed pickle raises whatever its bytes lead to
@@ -253,7 +269,7 @@ def _load_state_file(path: Path, config: S3DConfig) -> S3D:
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"{path} holds no state dict (name -> tensor); get the published weights with: {GET_WEIGHTS}")
     with torch.device("meta"):  # no memory and no time for values that are replaced at once
-        model = S3D(config)
+        model = S3D(config or _sizes_of(state))
     wanted = model.state_dict()
     counters = {name: torch.tensor(0) for name in wanted if name.endswith(COUNTER)}  # of no use in inference
     state = {
@@ -272,6 +288,27 @@ def _load_state_file(path: Path, config: S3DConfig) -> S3D:
     )
     model.load_state_dict(state, assign=True)
     return model
+
+
+def _sizes_of(state: Mapping[str, Tensor]) -> S3DConfig:
+    """Tell the sizes of a network by its tensors; what they do not tell is as published."""
+
+    def width(name: str, published: int, dim: int = 0) -> int:
+        tensor = state.get(f"{name}.weight")
+        return published if tensor is None or tensor.ndim <= dim else max(1, tensor.shape[dim])
+
+    usual = S3DConfig()
+    return S3DConfig(
+        vocab_size=width("text_module.word_embd", usual.vocab_size),
+        word_dim=width("text_module.word_embd", usual.word_dim, dim=1),
+        text_hidden_dim=width("text_module.fc1", usual.text_hidden_dim),
+        stem_channels=width("conv1.conv1", usual.stem_channels),
+        conv_2c_channels=width("conv_2c.conv1", usual.conv_2c_channels),
+        blocks={
+            name: [width(f"{name}.{unit}.conv1", each) for unit, each in zip(UNITS, widths, strict=True)]
+            for name, widths in usual.blocks.items()
+        },
+    )
 
 
 def _check_names(path: Path, *, missing: Iterable[str], unexpected: Iterable[str], misshapen: Iterable[str]) -> None:

@@ -34,6 +34,10 @@ from mmpt.video.backbones.s3d_layers import (
     space_to_depth,
 )
 
+S3D_FPS = 30  # frames per second; HowTo100M S3D as VideoCLIP and VLM use it
+S3D_SIZE = 224  # pixels
+STEM_CHANNELS = 64
+CONV_2C_CHANNELS = 192
 STEM_KERNEL = (2, 4, 4)
 STEM_PADDING = (1, 2, 2)
 GAIN = 2.0  # of an untrained convolution: what ReLU and gates take is given back over the depth of the network
@@ -67,6 +71,11 @@ class S3DConfig(PretrainedConfig):
         stem_channels: width of the first two layers.
         conv_2c_channels: width of the layer before the Inception blocks.
         blocks: block name -> its six widths, in the order of `BLOCKS`.
+        fps: frames per second that it was trained on; an even number, as it reads frames by two.
+        size: side of the square frames that it was trained on, in pixels; even.
+
+    Raises:
+        ValueError: a block is missing or has not six widths, or `fps` or `size` is odd or below 2.
     """
 
     model_type = "mmpt_s3d"
@@ -78,9 +87,11 @@ class S3DConfig(PretrainedConfig):
         text_hidden_dim: int = 2048,
         max_words: int = 16,
         embedding_dim: int = 512,
-        stem_channels: int = 64,
-        conv_2c_channels: int = 192,
+        stem_channels: int = STEM_CHANNELS,
+        conv_2c_channels: int = CONV_2C_CHANNELS,
         blocks: Mapping[str, Sequence[int]] | None = None,
+        fps: int = S3D_FPS,
+        size: int = S3D_SIZE,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -94,6 +105,34 @@ class S3DConfig(PretrainedConfig):
         self.blocks = {name: list(widths) for name, widths in (blocks or BLOCKS).items()}
         if list(self.blocks) != list(BLOCKS) or any(len(widths) != 6 for widths in self.blocks.values()):
             raise ValueError(f"S3DConfig.blocks is {self.blocks}; it needs six widths for each of {', '.join(BLOCKS)}")
+        self.fps = fps
+        self.size = size
+        for name, value in (("fps", fps), ("size", size)):
+            if value < CELL or value % CELL:
+                raise ValueError(
+                    f"S3DConfig.{name} is {value}; S3D reads cells of 2 frames x 2 x 2 pixels: an even number"
+                )
+
+    @classmethod
+    def narrow(cls, width: float, **sizes: Any) -> Self:
+        """Make the sizes of a network whose layers are narrower than the published ones, and that is else the same.
+
+        Args:
+            width: part of the published channels that each layer keeps, above 0; 1 gives the published network. The
+                output keeps its `embedding_dim`.
+            sizes: what else is not as published.
+
+        Returns:
+            The sizes; no layer has less than one channel.
+
+        Raises:
+            ValueError: `width` is not above 0, or as for the constructor.
+        """
+        if not width > 0:
+            raise ValueError(f"width is {width}; it takes the part of the published channels, for example 0.25")
+        blocks = {name: [_part(each, width) for each in widths] for name, widths in BLOCKS.items()}
+        stem, conv_2c = _part(STEM_CHANNELS, width), _part(CONV_2C_CHANNELS, width)
+        return cls(stem_channels=stem, conv_2c_channels=conv_2c, blocks=blocks, **sizes)
 
 
 @dataclass
@@ -320,6 +359,10 @@ class S3D(PreTrainedModel):
             super()._init_weights(module)
         if isinstance(module, SelfGating):
             nn.init.constant_(module.fc.bias, OPEN_GATE)
+
+
+def _part(channels: int, width: float) -> int:
+    return max(1, round(channels * width))
 
 
 AutoConfig.register(S3DConfig.model_type, S3DConfig)
