@@ -15,7 +15,7 @@ EXAMPLES = """examples:
 
 Makes a small world of narrated videos, trains VideoCLIP on it from random
 weights, measures it on combinations of action, shape and colour that training
-never showed, and writes HOME/report.html. About four minutes on two cores;
+never showed, and writes HOME/report.html. About three minutes on two cores;
 nothing is downloaded. Give the same command again after any stop: what is done
 is kept.
 """
