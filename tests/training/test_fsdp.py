@@ -47,9 +47,9 @@ PLENTY: dict[str, Any] = {
     "fairseq__optimization__ema_decay": 0.9,
     "fairseq__optimization__clip_norm": 0.5,
     "fairseq__optimization__gradient_checkpointing": True,
-    "fairseq__common__bf16": True,
     "loss__gather": True,
 }
+HALF: dict[str, Any] = {"fairseq__common__bf16": True}
 
 
 def written(folder: Path, world: Path, project: str = VIDEOCLIP, **keys: Any) -> Path:
@@ -57,9 +57,9 @@ def written(folder: Path, world: Path, project: str = VIDEOCLIP, **keys: Any) ->
     return narrated_yaml(world, folder, project, **keys)
 
 
-def assert_alike(one: Path, other: Path, *, exact: bool = False) -> None:
+def assert_alike(one: Path, other: Path, *, exact: bool = False, rtol: float = 1e-5) -> None:
     """The numbers of two runs, and the files they leave."""
-    rtol, atol = (0.0, 0.0) if exact else (1e-5, 1e-6)
+    rtol, atol = (0.0, 0.0) if exact else (rtol, 1e-6)
     assert curve(one, "update") and curve(one, "valid")
     for kind in ("plan", "update", "overflow", "epoch", "valid"):
         first, second = curve(one, kind), curve(other, kind)
@@ -78,8 +78,8 @@ def assert_alike(one: Path, other: Path, *, exact: bool = False) -> None:
 
 @pytest.mark.parametrize(
     ("project", "keys"),
-    [(VIDEOCLIP, {}), (VIDEOCLIP, PLENTY), (VLM, {"fairseq__dataset__batch_size": 2})],
-    ids=["VideoCLIP", "with everything", "VLM"],
+    [(VIDEOCLIP, {}), (VIDEOCLIP, PLENTY), (VIDEOCLIP, HALF), (VLM, {"fairseq__dataset__batch_size": 2})],
+    ids=["VideoCLIP", "with everything", "bf16", "VLM"],
 )
 def test_parts_change_no_number(even_world: Path, tmp_path: Path, project: str, keys: dict[str, Any]) -> None:
     """Batches of two leave out all words or all frames in one process, or in both."""
@@ -88,7 +88,8 @@ def test_parts_change_no_number(even_world: Path, tmp_path: Path, project: str, 
     parts = written(tmp_path / "parts", even_world, project, **SHARDED, **keys)
     assert train_two(parts, told) == [0, 0], told.read_text()
     assert "FSDP" not in told.read_text()
-    assert_alike(tmp_path / "copies", tmp_path / "parts")
+    rtol = 1e-3 if keys is HALF else 1e-5  # a last digit more or less may round a weight up in place of down
+    assert_alike(tmp_path / "copies", tmp_path / "parts", rtol=rtol)
 
 
 def test_a_gradient_of_zeros_is_one(even_world: Path, tmp_path: Path) -> None:
@@ -243,7 +244,9 @@ def halved(rank: int, port: int) -> None:
         "vfeats": torch.ones(2, 4, model.config.video_dim) * (1 + rank),
         "vmasks": torch.arange(4) < torch.tensor([[4], [2]]),
     }
-    torch.stack([value.sum() for value in model(**batch).values()]).sum().backward()
+    with processes.keep_gradients(model):  # as before the last batch of an update: what adds up is a part as well
+        torch.stack([value.sum() for value in model(**batch).values()]).sum().backward()
+    assert 0 < mine(value.grad for value in model.parameters() if value.grad is not None) < 0.51 * count
     unused = {
         name for name, value in model.named_parameters() if value.grad is not None and not joined(value.grad).any()
     }

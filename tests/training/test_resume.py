@@ -10,6 +10,7 @@ import pytest
 
 from mmpt.models.original import read_original
 from mmpt.training.checkpoint import STATE, State
+from mmpt.training.events import STARTS
 from mmpt.training.keeping import Keeper
 from tests.training.worlds import VIDEOCLIP, VLM, curve, narrated_yaml, start, train
 
@@ -109,6 +110,8 @@ def test_more_epochs_continue_what_had_ended(world: Path, tmp_path: Path, capsys
     assert len(curve(parts)) == 3
     assert train(narrated_yaml(world, parts)) == 0
     assert curve(parts) == curve(whole)
+    told = [b"".join(path.read_bytes() for path in (folder / "runs" / "run").iterdir()) for folder in (whole, parts)]
+    assert [text.count(b"\x3a\x02" + STARTS) for text in told] == [0, 1], "TensorBoard forgets what is done again"
     capsys.readouterr()
     assert train(narrated_yaml(world, parts)) == 0
     assert "done: 2 epochs, 10 updates" in capsys.readouterr().out
