@@ -3,8 +3,8 @@
 The plain form computes the distances from a query to all videos, sorts them all, and draws from the nearest, query by
 query. Embedding (bert-base text, 6-layer video, fp32) is compared with training on the same videos, 16 clips each,
 forwards and backwards without the optimizer; both run through the data path. The retrieval step of an epoch is what
-embedding, neighbours and clusters of all videos take together, against training on all of them: measured for a few
-videos, and reckoned up. Run: python -m benchmarks.planning
+embedding, neighbours and clusters of all videos take together; the epoch is that and training on all of them. Both are
+measured for a few videos, and reckoned up. Run: python -m benchmarks.planning
 """
 
 import argparse
@@ -42,7 +42,7 @@ SEED = 0
 PLAN_HEADER = ("neighbours and clusters", "s", "ratio")
 MEMORY_HEADER = ("videos", "their vectors MB", "s", "peak beyond them MB")
 EMBED_HEADER = ("embedding, against training on 16 clips", "ms a video", "of training")
-SHARE_HEADER = ("retrieval step of an epoch", "embedding s", "neighbours, clusters s", "training s", "of training")
+SHARE_HEADER = ("retrieval step of an epoch", "embedding s", "neighbours, clusters s", "training s", "of the epoch")
 
 
 def run_plans(videos: int, turns: int) -> list[Timed]:
@@ -123,8 +123,8 @@ def share(videos: int, plan: Timed, training: Timed, embedding: Timed) -> tuple[
     """
     times = videos / EMBEDDED
     whole = times * training.seconds
-    part = (times * embedding.seconds + plan.seconds) / whole
-    told = (f"{times * embedding.seconds:,.0f}", f"{plan.seconds:.2f}", f"{whole:,.0f}", f"{part:.1%}")
+    part = times * embedding.seconds + plan.seconds
+    told = (f"{times * embedding.seconds:,.0f}", f"{plan.seconds:.2f}", f"{whole:,.0f}", f"{part / (part + whole):.1%}")
     return (f"{videos:,} videos, {vectors.CLIPS} clips each", *told)
 
 
