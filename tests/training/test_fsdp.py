@@ -130,7 +130,8 @@ def traced(words: Sequence[str], told: Path, variables: dict[str, str]) -> None:
 
 @pytest.mark.slow
 def test_compiled_parts_change_no_number(calm_world: Path, tmp_path: Path) -> None:
-    told, keys = tmp_path / "told", {"fairseq__optimization__max_update": 3}
+    told = tmp_path / "told"
+    keys: dict[str, Any] = {"fairseq__optimization__max_update": 3}
     assert train_two(written(tmp_path / "copies", calm_world, **keys), told) == [0, 0], told.read_text()
     parts = written(tmp_path / "parts", calm_world, **SHARDED, **keys, fairseq__optimization__compile=True)
     assert train_two(parts, told, run=traced) == [0, 0], told.read_text()
