@@ -87,7 +87,8 @@ def speeds(home: Path, seeds: Sequence[int], arms: Sequence[str]) -> Found:
         return sum(len(extract(film, backbone).array) for film in films)
 
     forms: Mapping[str, Callable[[], int]] = {arm: lambda b=backbone: seconds(b) for arm, backbone in backbones.items()}
-    return {timed.name: timed.result / timed.seconds for timed in run_paired(forms, turns=3)}
+    with quiet_transformers():
+        return {timed.name: timed.result / timed.seconds for timed in run_paired(forms, turns=3)}
 
 
 def table(found: Mapping[str, Sequence[Found]], fast: Found) -> list[tuple[str, ...]]:
