@@ -36,8 +36,8 @@ class OptimConfig:
             with all other names a copy.
         gradient_checkpointing: keep each layer's input only, and compute the layer again for its gradient.
         compile: let torch.compile make faster code of the model.
-        ema_decay: keep a moving average of the weights, for example 0.999, which is what is evaluated and written; after
-            n updates at most (1 + n) / (10 + n) of it stays. None for none.
+        ema_decay: keep a moving average of the weights, for example 0.999, which is what is evaluated and written;
+            after n updates at most (1 + n) / (10 + n) of it stays. None for none.
     """
 
     optimizer: str = "adam"

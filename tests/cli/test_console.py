@@ -14,7 +14,7 @@ from mmpt.cli.main import main
 def test_control_characters_and_broken_bytes_become_codes():
     assert legible("a\x1b[31m\x07\x9b\r\x7fb") == r"a\x1b[31m\x07\x9b\x0d\x7fb"
     assert legible("b\udce9.mp4") == r"b\udce9.mp4"
-    assert legible(Path("caf\u00e9 \U0001f95e\tand\nmore")) == "caf\u00e9 \U0001f95e\tand\nmore"
+    assert legible(Path("na\u00efve \U0001f95e\tand\nmore")) == "na\u00efve \U0001f95e\tand\nmore"
 
 
 def test_an_error_and_a_note_name_a_hostile_file_without_what_it_would_do(tmp_path: Path, capsys):
