@@ -85,10 +85,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Refuse before any work what cannot end well."""
+    from mmpt.utils.files import check_writable
+
     if args.min_seconds is not None and args.min_seconds < 1:
         raise ValueError(f"--min-seconds is {args.min_seconds}; a chapter takes a second at least")
-    if args.output is not None and args.output.is_dir():
-        raise ValueError(f"{args.output} is a folder; name a file for the chapters")
+    if args.output is not None:
+        check_writable(args.output, "the chapters")
     if args.output is not None and args.format is None and args.output.suffix.lower() not in FORMATS:
         raise ValueError(f"{args.output} ends in none of {', '.join(FORMATS)}; name it so, or say --format")
     for given in (args.video, args.steps):

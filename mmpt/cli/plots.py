@@ -1,6 +1,5 @@
 """Pictures of results: curves of relevance over a strip of the video, and what all pictures share."""
 
-import os
 import textwrap
 import warnings
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmpt.cli.timecode import timecode
-from mmpt.utils.files import atomic_path
+from mmpt.utils.files import atomic_path, check_writable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,12 +80,7 @@ def check_target(target: Path) -> None:
     """
     if target.suffix.lower() != ".png":
         raise ValueError(f"{target} does not end in .png; plots are written as PNG, so name the file accordingly")
-    if target.is_dir():
-        raise ValueError(f"{target} is a folder; name a file for the plot")
-    folder = next(parent for parent in target.absolute().parents if parent.exists())  # what is missing is made
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        why = "you may not write there" if folder.is_dir() else "that is no folder"
-        raise ValueError(f"{target} cannot be written: {why} ({folder}); name another place for the plot")
+    check_writable(target, "the plot")
 
 
 def thumbnails(path: Path, count: int, size: int, *, seconds: float | None = None) -> list[tuple[float, np.ndarray]]:

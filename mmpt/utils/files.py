@@ -10,6 +10,24 @@ from uuid import uuid4
 HASH_BLOCK = 1 << 20  # bytes read at a time
 
 
+def check_writable(target: Path, what: str) -> None:
+    """Refuse, before any work, a file that could not be written after it. Nothing is made.
+
+    Args:
+        target: the file to write.
+        what: what it is, in words.
+
+    Raises:
+        ValueError: it is a folder, or lies where this user can write no file.
+    """
+    if target.is_dir():
+        raise ValueError(f"{target} is a folder; name a file for {what}")
+    folder = next(parent for parent in target.absolute().parents if parent.exists())  # what is missing is made
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        why = "you may not write there" if folder.is_dir() else "that is no folder"
+        raise ValueError(f"{target} cannot be written: {why} ({folder}); name another place for {what}")
+
+
 @contextlib.contextmanager
 def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path beside `target` that takes its place when the block ends well.

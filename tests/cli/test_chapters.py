@@ -79,6 +79,7 @@ def test_steps_come_through_a_pipe(grid_model: Path, cooking: Path, own_place: P
         (b"a\n", ("--min-seconds", "0"), "--min-seconds is 0"),
         (b"a\n", ("-o", "recipe.txt"), "would take the place of recipe.txt"),
         (b"a\n", ("-o", "."), "is a folder"),
+        (b"a\n", ("-o", f"{__file__}/chapters.vtt"), "cannot be written: that is no folder"),
         (b"a\n", ("-o", "chapters.srt"), "chapters.srt ends in none of .vtt, .json, .txt; name it so, or say --format"),
         (b"a\n", ("--plot", "chapters.jpg"), "does not end in .png"),
     ],
