@@ -4,18 +4,17 @@ The codes stand in an order of their own, video by video, so that an index still
 written anew. The file begins with the codes, as FAISS writes them; then comes a JSON text, and at the end its length.
 """
 
-import json
 import logging
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from mmpt.retrieval.faiss_codes import Codes
-from mmpt.search.matrix_file import END, Key
+from mmpt.search.matrix_file import Key, ending, read_ending
 from mmpt.utils.files import atomic_path
 
 MAGIC = b"mmptcod1"
@@ -109,11 +108,11 @@ def save(path: Path, about: dict[str, Any], coded: CodedWindows) -> None:
         about: of the library.
         coded: the index.
     """
-    text = json.dumps({"about": about, "candidates": coded.candidates, "videos": coded.keys}).encode()
+    told = {"about": about, "candidates": coded.candidates, "videos": coded.keys}
     with atomic_path(path) as temporary:
         coded.codes.write(temporary)
         with temporary.open("ab") as file:
-            file.write(text + END.pack(len(text), MAGIC))
+            file.write(ending(told, MAGIC))
 
 
 def load(path: Path, about: dict[str, Any]) -> CodedWindows | None:
@@ -131,9 +130,7 @@ def load(path: Path, about: dict[str, Any]) -> CodedWindows | None:
     """
     try:
         with path.open("rb") as file:
-            text = _about(file)
-        if text["about"] != about:
-            raise ValueError("it is of another library")
+            text, _ = read_ending(file, MAGIC, about)
         keys = [Key(*key) for key in text["videos"]]
         codes = Codes.read(path)
         if len(codes) != sum(key.windows for key in keys) or codes.dim != about["dim"]:
@@ -144,14 +141,3 @@ def load(path: Path, about: dict[str, Any]) -> CodedWindows | None:
     except (ValueError, KeyError, TypeError, OSError) as error:
         logger.warning("the approximate index %s cannot be used (%s); make it again: mmpt index optimize", path, error)
         return None
-
-
-def _about(file: BinaryIO) -> dict[str, Any]:
-    size = file.seek(0, 2)
-    file.seek(max(0, size - END.size))
-    end = file.read()
-    length, magic = END.unpack(end) if len(end) == END.size else (0, b"")
-    if magic != MAGIC:
-        raise ValueError("it is cut off, or another kind of file")
-    file.seek(size - END.size - length)
-    return json.loads(file.read(length))

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -116,8 +116,49 @@ def write(path: Path, about: dict[str, Any], parts: Iterable[tuple[Key, np.ndarr
             windows.append(places.astype(WINDOWS))
             longest = max(longest, longest_of(vectors))
         file.write(b"".join(part.tobytes() for part in windows))
-        text = json.dumps({"about": about, "longest": longest, "videos": keys}).encode()
-        file.write(text + END.pack(len(text), MAGIC))
+        file.write(ending({"about": about, "longest": longest, "videos": keys}, MAGIC))
+
+
+def ending(told: dict[str, Any], magic: bytes) -> bytes:
+    """Write what a file holds as its last bytes.
+
+    Args:
+        told: `about`, the library's, `videos`, and what else there is to say.
+        magic: 8 bytes that say which kind of file it is.
+
+    Returns:
+        A JSON text, its length, and those bytes.
+    """
+    text = json.dumps(told).encode()
+    return text + END.pack(len(text), magic)
+
+
+def read_ending(file: BinaryIO, magic: bytes, about: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    """Read what a file says of itself.
+
+    Args:
+        file: open for reading.
+        magic: of this kind of file.
+        about: of the library.
+
+    Returns:
+        What `ending` was told, and how many bytes come before it.
+
+    Raises:
+        ValueError: the file is cut off, of another kind, or another library's.
+    """
+    size = file.seek(0, 2)
+    file.seek(max(0, size - END.size))
+    tail = file.read()
+    length, found = END.unpack(tail) if len(tail) == END.size else (0, b"")
+    if found != magic:
+        raise ValueError("it is cut off, or another kind of file")
+    begin = size - END.size - length
+    file.seek(begin)
+    told = json.loads(file.read(length))
+    if told["about"] != about:
+        raise ValueError("it is of another library")
+    return told, begin
 
 
 def read(path: Path, about: dict[str, Any]) -> Block | None:
@@ -140,21 +181,12 @@ def read(path: Path, about: dict[str, Any]) -> Block | None:
         return None
 
 
-def _read(file: Any, about: dict[str, Any]) -> Block:
-    size = file.seek(0, 2)
-    file.seek(max(0, size - END.size))
-    tail = file.read()
-    length, magic = END.unpack(tail) if len(tail) == END.size else (0, b"")
-    if magic != MAGIC:
-        raise ValueError("it is cut off, or another kind of file")
-    file.seek(size - END.size - length)
-    text = json.loads(file.read(length))
-    if text["about"] != about:
-        raise ValueError("it is of another library")
+def _read(file: BinaryIO, about: dict[str, Any]) -> Block:
+    text, held = read_ending(file, MAGIC, about)
     keys = [Key(*key) for key in text["videos"]]
     count, dim = sum(key.windows for key in keys), int(about["dim"])
     split = count * dim * NUMBERS.itemsize
-    if split + count * 2 * WINDOWS.itemsize + length + END.size != size:
+    if split + count * 2 * WINDOWS.itemsize != held:
         raise ValueError("its size is not what it says")
     file.seek(split)
     windows = np.frombuffer(file.read(count * 2 * WINDOWS.itemsize), WINDOWS).astype(np.int32).reshape(-1, 2)
