@@ -152,7 +152,7 @@ class MMPTPreTrainedModel(PreTrainedModel):
         states, real = self._video_states(vfeats, vmasks, caps, cmasks)
         tokens = states[:, 1:-1]  # without [CLS] and [SEP]: (B, V + 2, D) -> (B, V, D)
         return VideoStates(
-            pooled=masked_mean(states[:, 1:], real[:, 1:]),  # all but [CLS]: (B, V + 1, D) -> (B, D)
+            pooled=self._pooled(states, real),
             tokens=nn.functional.pad(tokens, (0, 0, 0, vfeats.shape[1] - tokens.shape[1])),
         )
 
@@ -165,6 +165,10 @@ class MMPTPreTrainedModel(PreTrainedModel):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """States of [CLS] video [SEP], float (B, V + 2, D), and which are real, bool (B, V + 2), padding trimmed."""
         raise NotImplementedError
+
+    def _pooled(self, states: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        """The vector of states that begin with [CLS], the mean of all others: (B, L, D), (B, L) -> (B, D)."""
+        return masked_mean(states[:, 1:], real[:, 1:])
 
     def _make_encoder(self, key: str, default: str, *, num_layers: int | None = None) -> VideoBertEncoder:
         """Make the encoder that a key of the configuration names; it must be able to do what the default one does."""

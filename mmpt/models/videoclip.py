@@ -12,7 +12,6 @@ from transformers import BertModel
 from mmpt.models.base import MMFusionOutput, MMPTPreTrainedModel
 from mmpt.models.configuration import MMPTConfig
 from mmpt.models.encoders import VideoBertEncoder, make_bert
-from mmpt.models.pooling import masked_mean
 from mmpt.models.video_bert import TokenSequence, joint_sequence, last_state, text_sequence
 from mmpt.utils.registry import register
 
@@ -52,8 +51,7 @@ class TwoPassModel(MMPTPreTrainedModel):
         """
         caps, cmasks = self._trim_text(caps, cmasks)
         sequence = self.text_sequence(caps, cmasks)
-        states = last_state(self.text_bert, sequence)
-        return masked_mean(states[:, 1:], sequence.real[:, 1:])  # all but [CLS]: (B, T - 2, D) -> (B, D)
+        return self._pooled(last_state(self.text_bert, sequence), sequence.real)  # (B, T - 1, D) -> (B, D)
 
     def video_sequence(
         self, vfeats: torch.Tensor, vmasks: torch.Tensor, caps: torch.Tensor, cmasks: torch.Tensor
