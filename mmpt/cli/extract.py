@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     from mmpt.video.runners import extract_all
 
     videos = [video for video in name_videos(paths) if in_shard(video, *shard)]
-    sizes = {video.id: _size(video.path) for video in videos}
+    sizes = {video.id: file_size(video.path) for video in videos}
     if args.workers > 1:
         videos.sort(key=lambda video: -sizes[video.id])  # the longest first, so that none is left alone at the end
     plan = Plan(
@@ -138,10 +138,11 @@ def _shard(text: str | None) -> tuple[int, int]:
     return number, count
 
 
-def _size(path: Path) -> int:
+def file_size(path: Path) -> int:
+    """Bytes of a file; 0 where it cannot be seen, which is told when its turn comes."""
     try:
         return path.stat().st_size
-    except OSError:  # told of when its turn comes
+    except OSError:
         return 0
 
 

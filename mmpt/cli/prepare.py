@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmpt.cli.extract import add_backbone, backbone_options
+from mmpt.cli.extract import add_backbone, backbone_options, file_size
 from mmpt.cli.inputs import find_videos
 
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ def _extract(args: argparse.Namespace, videos: "list[Video]", places: Places, lo
         l2_normalize=not args.no_l2,
         durations=err.is_terminal,
     )
-    tally = Tally({video.id: video.path.stat().st_size if video.path.exists() else 0 for video in videos})
+    tally = Tally({video.id: file_size(video.path) for video in videos})
     failed: dict[str, str] = {}
     with quiet_transformers(), display(tally) as show:
 

@@ -185,9 +185,9 @@ def _score_all(scorer: "Scorer", videos: list[Path], texts: list[str]) -> tuple[
                     continue
                 bar.begin(path.name, number, len(videos), probe(path).duration)
                 video = scorer.encode_video(path, on_progress=bar.advance)
-            except FileNotFoundError:  # the video is there: weights are missing, which no other video mends
-                raise
             except (VideoError, OSError) as error:
+                if isinstance(error, FileNotFoundError) and path.exists():
+                    raise  # weights are missing, which no other video mends
                 failures.append((path, str(error)))
                 continue
             moments, lines = best_moments(video, encoded), curves(video, encoded).numpy()

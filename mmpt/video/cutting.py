@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 from mmpt.utils.files import atomic_path
 from mmpt.video.damage import DamageLog
 from mmpt.video.decoder import SEEK_BACK, UNKNOWN_RATE, Redrawn, VideoDecoder, may_jump, open_video, peek
-from mmpt.video.errors import VideoError, check_file
+from mmpt.video.errors import VideoError, check_file, video_errors
 from mmpt.video.timing import JUMP, grid_origin
 
 ENCODERS = {  # of video and of sound, where packets cannot be copied
@@ -73,10 +73,12 @@ def cut_clip(path: str | Path, start: float, end: float, target: str | Path) -> 
     check_file(path)
     if target.exists() and target.samefile(path):
         raise ValueError(f"the clip would take the place of the video it is cut from, {path}; name another file")
-    with atomic_path(target) as temporary:
+    with atomic_path(target) as temporary, video_errors(path):
         try:
             return _copy(path, Fraction(start), Fraction(end), temporary)
-        except (_CannotCopyError, FFmpegError):
+        except VideoError:
+            raise
+        except Exception:
             pass  # what cannot be read will be told when it is decoded
         try:
             return _encode(path, Fraction(start), Fraction(end), temporary)

@@ -1,5 +1,8 @@
 """What can be wrong with a video file, said so that a user knows what to do."""
 
+import contextlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -11,6 +14,38 @@ class VideoDamageWarning(UserWarning):
     """Part of a video could not be read; the rest was."""
 
 
+@contextlib.contextmanager
+def video_errors(path: Path) -> Iterator[None]:
+    """Turn whatever opening or decoding one video raises into that video's failure.
+
+    Libraries raise what they like on a file that is made oddly: IndexError, UnicodeDecodeError, OverflowError. One such
+    file must not end the work on thousands, so everything that decodes a video does it inside this boundary. What
+    computes with the frames stays outside: a fault there is no fault of the file.
+
+    Args:
+        path: the file.
+
+    Raises:
+        FileNotFoundError: as it came.
+        VideoError: as it came, or in place of any other exception, with its class.
+    """
+    try:
+        yield
+    except (VideoError, FileNotFoundError):
+        raise
+    except MemoryError as error:
+        raise VideoError(
+            f"{path} takes more memory than there is (MemoryError); free some, or convert the video to smaller pictures"
+        ) from error
+    except Exception as error:
+        said = getattr(error, "strerror", None) or str(error)
+        name = type(error).__name__
+        raise VideoError(
+            f"{path} cannot be read ({f'{name}: {said}' if said else name}); convert it, for example to an .mp4 with "
+            "H.264, or fetch it again"
+        ) from error
+
+
 def check_file(path: Path) -> None:
     """Refuse what is no file with bytes in it.
 
@@ -19,7 +54,7 @@ def check_file(path: Path) -> None:
 
     Raises:
         FileNotFoundError: nothing is there.
-        VideoError: it is a folder, something else that is not a file, or a file without a byte.
+        VideoError: it is a folder or something else that is not a file, has no byte, or may not be read.
     """
     if not path.exists():
         raise FileNotFoundError(f"no video at {path}; check the path, it is taken from {Path.cwd()}")
@@ -29,6 +64,8 @@ def check_file(path: Path) -> None:
         raise VideoError(f"{path} is not an ordinary file, so it cannot be read as a video; copy it into one first")
     if path.stat().st_size == 0:
         raise VideoError(f"{path} is empty (0 bytes); fetch or copy the video again")
+    if not os.access(path, os.R_OK):
+        raise VideoError(f"{path} may not be read by this user (permission denied); change its permissions")
 
 
 def unreadable(path: Path, reason: object) -> VideoError:

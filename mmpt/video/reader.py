@@ -21,7 +21,7 @@ import numpy as np
 
 from mmpt.video.damage import DamageLog
 from mmpt.video.decoder import Shrinker, VideoDecoder
-from mmpt.video.errors import VideoDamageWarning, VideoError, check_file
+from mmpt.video.errors import VideoDamageWarning, VideoError, check_file, video_errors
 from mmpt.video.timing import grid_origin, grid_rate
 
 SEEK_FROM = 2.0  # seconds; what begins earlier is reached sooner by decoding than by seeking
@@ -150,7 +150,7 @@ def probe(path: str | Path) -> VideoInfo:
     """
     path = Path(path)
     check_file(path)
-    with VideoDecoder(path, grid_rate(1), DamageLog(path, 0)) as video:
+    with video_errors(path), VideoDecoder(path, grid_rate(1), DamageLog(path, 0)) as video:
         opening = next(video.frames(), None)
         if opening is None:
             raise video.nothing_decoded()
@@ -183,21 +183,22 @@ def _chunks(
     damage = DamageLog(path, float(first / rate))
     shrink = Shrinker(size)
     chunk, filled, given = np.empty((length, size, size, 3), np.uint8), 0, 0
-    for frame, repeats in _shown(path, rate, first, stop, damage):
+    with video_errors(path):
+        for frame, repeats in _shown(path, rate, first, stop, damage):
+            if strict and damage:
+                break
+            picture = shrink(frame)  # (size, size, 3)
+            while repeats:
+                count = min(repeats, length - filled)
+                chunk[filled : filled + count] = picture
+                filled, repeats, given = filled + count, repeats - count, given + count
+                if filled == length:
+                    yield chunk
+                    chunk, filled = np.empty((length, size, size, 3), np.uint8), 0
         if strict and damage:
-            break
-        picture = shrink(frame)  # (size, size, 3)
-        while repeats:
-            count = min(repeats, length - filled)
-            chunk[filled : filled + count] = picture
-            filled, repeats, given = filled + count, repeats - count, given + count
-            if filled == length:
-                yield chunk
-                chunk, filled = np.empty((length, size, size, 3), np.uint8), 0
-    if strict and damage:
-        raise VideoError(damage.refusal())
-    if filled:
-        yield chunk[:filled]
+            raise VideoError(damage.refusal())
+        if filled:
+            yield chunk[:filled]
     if damage:
         on_damage(damage.message(float((first + given) / rate)))
 

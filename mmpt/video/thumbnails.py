@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmpt.video.damage import DamageLog
 from mmpt.video.decoder import VideoDecoder, draw
-from mmpt.video.errors import check_file
+from mmpt.video.errors import check_file, video_errors
 from mmpt.video.timing import grid_origin
 from mmpt.video.writer import encode_jpeg
 
@@ -38,7 +38,7 @@ def thumbnail(path: str | Path, second: float, width: int = 320) -> bytes:
     if not NARROWEST <= width <= WIDEST:
         raise ValueError(f"width is {width}; a thumbnail takes from {NARROWEST} to {WIDEST} pixels")
     check_file(path)
-    with VideoDecoder(path, RATE, DamageLog(path, second)) as video:
+    with video_errors(path), VideoDecoder(path, RATE, DamageLog(path, second)) as video:
         opening = next(video.frames(), None)
         if opening is None:
             raise video.nothing_decoded()
