@@ -30,9 +30,14 @@ def assert_same_counts(ours: Mapping[Any, int], recorded: Mapping[Any, int], wha
     bins = _joined(pairs)
     scale = np.sqrt(bins[:, 1].sum() / bins[:, 0].sum())
     statistic = ((bins[:, 0] * scale - bins[:, 1] / scale) ** 2 / bins.sum(axis=1)).sum()
-    half = torch.tensor([(len(bins) - 1) / 2, statistic / 2], dtype=torch.float64)
-    p = float(torch.special.gammaincc(half[0], half[1])) if len(bins) > 1 else 1.0
+    p = chi_square_tail(float(statistic), len(bins) - 1) if len(bins) > 1 else 1.0
     assert p > LEAST_P, f"{what}: p = {p:.1e}, chi-square {statistic:.1f} of {len(bins)} bins"
+
+
+def chi_square_tail(statistic: float, freedom: int) -> float:
+    """Probability that chi-square with `freedom` degrees of freedom is larger."""
+    half = torch.tensor([freedom / 2, statistic / 2], dtype=torch.float64)
+    return float(torch.special.gammaincc(half[0], half[1]))
 
 
 def assert_same_sample(ours: ArrayLike, recorded: Mapping[str, Any], what: str) -> None:

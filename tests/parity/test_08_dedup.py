@@ -1,7 +1,6 @@
 """Captions cleaned as the original cleans them: the same outcomes, as often."""
 
 import json
-import math
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +9,7 @@ import pytest
 
 from mmpt.text.captions import Captions, parse_captions
 from mmpt.text.dedup import dedup, dedup_entry, video_generator
+from tests.parity.distributions import chi_square_tail
 
 COVERS = "08_dedup"
 DRAWS = 2000
@@ -62,14 +62,17 @@ def test_the_comparison_sees_other_frequencies() -> None:
     assert two_sample_p([(1300, 1040), (700, 960)]) < LEAST_P
 
 
+def test_the_comparison_takes_any_number_of_outcomes() -> None:
+    # the tail of chi-square at 0.05, from any table
+    for freedom, statistic in {1: 3.841, 2: 5.991, 3: 7.815, 4: 9.488, 10: 18.307, 30: 43.773}.items():
+        assert chi_square_tail(statistic, freedom) == pytest.approx(0.05, abs=1e-4)
+    assert two_sample_p([(1000, 1000)]) == 1.0
+    assert two_sample_p([(600, 640), (700, 690), (700, 670)]) > 0.1
+    assert two_sample_p([(800, 640), (500, 690), (700, 670)]) < LEAST_P
+
+
 def two_sample_p(pairs: list[tuple[int, int]]) -> float:
     """Chi-square test of homogeneity of two samples of the same size over the same outcomes."""
     statistic = sum((ours - theirs) ** 2 / (ours + theirs) for ours, theirs in pairs)
     freedom = len(pairs) - 1
-    if freedom == 0:
-        return 1.0
-    if freedom == 1:
-        return math.erfc(math.sqrt(statistic / 2))
-    assert freedom == 3, "only the numbers of outcomes that are recorded"
-    half = statistic / 2
-    return math.erfc(math.sqrt(half)) + 2 * math.sqrt(half / math.pi) * math.exp(-half)
+    return chi_square_tail(statistic, freedom) if freedom else 1.0

@@ -1,9 +1,14 @@
-"""The YAML files that projects make, the lines that are printed, and the flags that the original's runs were given."""
+"""The YAML files that projects make, the lines that are printed, and the flags that the original's runs were given.
+
+A folder of another set may hold any number of `resolved*.json`, projects of its own (`project_yaml` in
+`commands.json`), and need have neither `structure.json` nor every list of `commands.json`.
+"""
 
 import json
 import shlex
 import shutil
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,9 +20,10 @@ from mmpt.cli.main import main
 from mmpt.config import load_config
 from mmpt.config.project import read_project
 from mmpt.config.vocabulary import NEVER_WAS
-from tests.conftest import ROOT
+from tests.conftest import ROOT, golden_folder
 
 COVERS = "12_config"
+CUSTOM = ROOT / "tests" / "cases" / "custom-project"
 PROJECTS = (
     "projects/mfmmlm.yaml",
     "projects/mtm/mmfusionmtm.yaml",
@@ -52,18 +58,33 @@ class Case(NamedTuple):
     def recorded(self) -> dict[str, Any]:
         return _resolved(self.folder)[self.name]
 
-    @property
-    def project(self) -> str:
-        return f"{Path(self.name).parent}.yaml"
-
 
 def _resolved(folder: Path) -> dict[str, dict[str, Any]]:
-    files = ("resolved.json", "resolved_more.json")
-    return {name: values for file in files for name, values in json.loads((folder / file).read_text()).items()}
+    files = sorted(folder.glob("resolved*.json"))
+    return {name: values for file in files for name, values in json.loads(file.read_text()).items()}
 
 
-def _commands(folder: Path) -> list[dict[str, Any]]:
-    return json.loads((folder / "commands.json").read_text())["commands"]
+def _project_of(name: str) -> str:
+    return f"{Path(name).parent}.yaml"
+
+
+def _told(folder: Path, key: str) -> Any:
+    """What `commands.json` says under a key; nothing where the folder has no such file or key."""
+    file = folder / "commands.json"
+    return json.loads(file.read_text()).get(key) if file.is_file() else None
+
+
+def _needed(folder: Path, key: str) -> Any:
+    found = _told(folder, key)
+    if not found:
+        pytest.skip(f"{folder} records no {key}")
+    return found
+
+
+def _own_projects(folder: Path) -> dict[str, str]:
+    """Projects that the folder itself brings: path -> YAML text."""
+    told = _told(folder, "project_yaml") or {}
+    return {path: text if isinstance(text, str) else yaml.safe_dump(text) for path, text in told.items()}
 
 
 def list_cases(folder: Path) -> list[Case]:
@@ -72,27 +93,48 @@ def list_cases(folder: Path) -> list[Case]:
 
 @pytest.fixture(scope="module")
 def structure(golden_dir: Path) -> dict[str, dict[str, Any]]:
-    return json.loads((golden_dir / COVERS / "structure.json").read_text())["files"]
+    file = golden_dir / COVERS / "structure.json"
+    if not file.is_file():
+        pytest.skip(f"{file} is absent")
+    return json.loads(file.read_text())["files"]
 
 
 @pytest.fixture(scope="module")
-def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def generated(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """A folder in which every project has made its files, in place of those that come with this package."""
-    folder = tmp_path_factory.mktemp("clean")
+    own = _own_projects(golden_folder(request.config) / COVERS)
+    return generate(tmp_path_factory.mktemp("clean"), own, (*PROJECTS, MORE, *own))
+
+
+def generate(folder: Path, own: dict[str, str], projects: Sequence[str]) -> Path:
     for source in (*PROJECTS, MORE, "projects/task"):
         target = folder / source
         target.parent.mkdir(parents=True, exist_ok=True)
         (shutil.copytree if (ROOT / source).is_dir() else shutil.copyfile)(ROOT / source, target)
+    for path, text in own.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        for project in (*PROJECTS, MORE):
+        for project in dict.fromkeys(projects):
             assert main(["launch", project, "--dryrun"]) == 0
     return folder
 
 
 def test_every_file_belongs_to_a_case(golden_dir: Path) -> None:
-    names = {"resolved.json", "resolved_more.json", "structure.json", "commands.json"}
-    assert {path.name for path in (golden_dir / COVERS).iterdir()} == names
+    names = {path.name for path in (golden_dir / COVERS).iterdir() if not path.match("resolved*.json")}
+    assert names <= {"structure.json", "commands.json"} and _resolved(golden_dir / COVERS)
+
+
+@pytest.mark.parametrize("name", json.loads((CUSTOM / "resolved.json").read_text()))
+def test_a_project_of_ones_own_inherits_what_the_originals_would(name: str, custom: Path) -> None:
+    assert load_config(custom / name).raw == json.loads((CUSTOM / "resolved.json").read_text())[name]
+
+
+@pytest.fixture(scope="module")
+def custom(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    own = {"projects/retri/custom.yaml": (CUSTOM / "custom.yaml").read_text()}
+    return generate(tmp_path_factory.mktemp("custom"), own, list(own))
 
 
 def test_a_generated_file_says_what_the_originals_does(case: Case, generated: Path) -> None:
@@ -100,9 +142,10 @@ def test_a_generated_file_says_what_the_originals_does(case: Case, generated: Pa
 
 
 def test_a_project_makes_nothing_else(golden_dir: Path, generated: Path) -> None:
-    made = {str(path.relative_to(generated)) for path in (generated / "projects").rglob("*.yaml")}
-    templates = {str(path.relative_to(ROOT)) for path in (ROOT / "projects" / "task").iterdir()}
-    assert made == set(_resolved(golden_dir / COVERS)) | set(PROJECTS) | set(ADDED) | templates
+    recorded = set(_resolved(golden_dir / COVERS))
+    for project in {_project_of(name) for name in recorded}:
+        made = {str(path.relative_to(generated)) for path in (generated / project).with_suffix("").iterdir()}
+        assert made - set(ADDED) == {name for name in recorded if _project_of(name) == project}
 
 
 def test_the_files_that_come_with_this_package_are_the_generated_ones(generated: Path) -> None:
@@ -136,12 +179,10 @@ def test_which_files_there_are_and_what_includes_what(structure: dict[str, dict[
 
 
 def test_the_lines_that_are_printed(
-    golden_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    golden_dir: Path, generated: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copytree(ROOT / "projects", tmp_path / "projects")
-    monkeypatch.chdir(tmp_path)
-    recorded = json.loads((golden_dir / COVERS / "commands.json").read_text())["generate"]
-    assert recorded
+    monkeypatch.chdir(generated)
+    recorded = _needed(golden_dir / COVERS, "generate")
     for project, about in recorded.items():
         assert main(["launch", project, "--dryrun"]) == about["rc"]
         assert capsys.readouterr().out.splitlines() == about["stdout"]
@@ -155,32 +196,31 @@ def test_the_stages_of_a_project() -> None:
     ]
 
 
-def test_typed_fields_are_the_flags_that_the_original_gave(golden_dir: Path) -> None:
+def test_typed_fields_are_the_flags_that_the_original_gave(golden_dir: Path, generated: Path) -> None:
     seen: set[str] = set()
-    for about in _commands(golden_dir / COVERS):
+    for about in _needed(golden_dir / COVERS, "commands"):
         line = about["stdout"][-1]
         if "fairseq-train" not in line:
             continue
-        run = load_config(ROOT / about["args"][0])
+        run = load_config(generated / about["args"][0])
         flags = _flags(shlex.split(line.removeprefix("launching "))[2:])
         for flag, text in flags.items():
             if flag not in NO_VALUES:
                 seen.add(flag)
                 assert _written(_field(run, flag)) == text, flag
-    assert {"--lr", "--adam-betas", "--fp16", "--restore-file", "--warmup-updates", "--keep-last-epochs"} <= seen
+    if golden_dir == ROOT / "tests" / "golden":
+        assert {"--lr", "--adam-betas", "--fp16", "--restore-file", "--warmup-updates", "--keep-last-epochs"} <= seen
 
 
 def test_the_configuration_that_a_run_of_the_original_saves_loads(golden_dir: Path, tmp_path: Path) -> None:
-    saved = json.loads((golden_dir / COVERS / "commands.json").read_text())["saved_config_yaml"]
-    assert saved
-    for path, values in saved.items():
+    for path, values in _needed(golden_dir / COVERS, "saved_config_yaml").items():
         file = tmp_path / path
         file.parent.mkdir(parents=True)
         file.write_text(yaml.safe_dump(values))
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             run = load_config(file, checks=(check_names,))
-        assert run.raw == values and run.optim.lr == (5e-05,)
+        assert run.raw == values and run.optim.lr == tuple(values["fairseq"]["optimization"]["lr"])
         assert run.checkpoint.save_dir == str(Path(path).parent)
 
 
@@ -206,9 +246,9 @@ def _written(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def test_which_job_a_file_runs(golden_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    monkeypatch.chdir(ROOT)
-    for about in _commands(golden_dir / COVERS):
+def test_which_job_a_file_runs(golden_dir: Path, generated: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.chdir(generated)
+    for about in _needed(golden_dir / COVERS, "commands"):
         code = main(["launch", *about["args"]])
         printed = capsys.readouterr().out
         if about["rc"]:
