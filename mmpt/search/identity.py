@@ -1,13 +1,19 @@
-"""Which model a library was made with: numbers of another one mean nothing in it."""
+"""What a library was made of: the model, since numbers of another one mean nothing in it, and each video's file."""
 
 import hashlib
+import os
+import stat
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.models.scorer import Scorer
+from mmpt.search.records import VideoRecord
 from mmpt.search.windows import lengths_for
+from mmpt.utils.content import FileContent, file_stamp, opened_path, read_content, stamped_size
 
 SAMPLED = 1024  # numbers of each parameter that are looked at one by one
 
@@ -96,3 +102,68 @@ def check_backbone(about: dict[str, Any], scorer: Scorer, address: str) -> None:
             f"network here is version {scorer.backbone.version}, whose features are not the same. Use the weights and "
             "the runtime that it was made with, or index into a new library"
         )
+
+
+def with_file(record: VideoRecord, path: str, content: FileContent, depth: int) -> VideoRecord:
+    """Give the record of a video that lies in a file now.
+
+    Args:
+        record: what is known of it.
+        path: the file.
+        content: what was found there.
+        depth: how many names of the path are below the indexed folder.
+
+    Returns:
+        The record, with what `same_file` compares.
+    """
+    return replace(
+        record,
+        path=path,
+        modified=content.modified,
+        stamp=content.stamp,
+        real_path=_as_text(content.real_path),
+        depth=depth,
+    )
+
+
+def same_file(file: int, record: VideoRecord) -> bool:
+    """Whether an open file is the one that was indexed: safe to hand out as the video.
+
+    All is said of the descriptor, so that nothing that happens at the path afterwards matters. A file with the device,
+    inode, size and times that it had is not read. Another one is read, and is the video where it has the same bytes:
+    numbers of devices change when disks are mounted again.
+
+    Args:
+        file: descriptor of what was opened at the record's path.
+        record: the video, from the library's own table. One of a library that an earlier version made is compared by
+            its bytes alone.
+
+    Returns:
+        False for what is no ordinary file, has other bytes, or was reached over a link below the indexed folder that
+        leads elsewhere than it did.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    about = os.fstat(file)
+    if not stat.S_ISREG(about.st_mode):
+        return False
+    if record.stamp and about.st_size != stamped_size(record.stamp):
+        return False
+    if record.real_path and not _is_reached_as_before(record, _as_text(opened_path(file, record.path))):
+        return False
+    return file_stamp(about) == record.stamp or read_content(file, record.path).sha256.startswith(record.id)
+
+
+def _is_reached_as_before(record: VideoRecord, real_path: str) -> bool:
+    """Whether a path leads where it led; the indexed folder itself may lie elsewhere, as behind a new link."""
+    if real_path == record.real_path:
+        return True
+    path = Path(record.path)
+    top, below = path.parents[record.depth - 1], path.parts[len(path.parts) - record.depth :]
+    return real_path == _as_text(os.path.join(os.path.realpath(top), *below))  # no link below it is followed now
+
+
+def _as_text(path: str) -> str:
+    """A path that a table can hold, also where it is not in UTF-8."""
+    return path.encode("utf-8", "backslashreplace").decode()

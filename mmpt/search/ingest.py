@@ -3,19 +3,20 @@
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from mmpt.models.scorer import Scorer
-from mmpt.search.narration import CaptionFinder, Found
+from mmpt.search.identity import with_file
+from mmpt.search.narration import Found
 from mmpt.search.records import VideoRecord
-from mmpt.search.sources import check_name, is_away, is_below, is_there
+from mmpt.search.sources import CaptionFinders, Listed, check_name, depth_below, is_away, is_below, is_there
 from mmpt.search.store import Store
 from mmpt.search.store_tables import Entry, Source
 from mmpt.search.windows import encode
-from mmpt.utils.content import remembered_hash
+from mmpt.utils.content import FileContent, read_content, remembered_hash
 from mmpt.video.claims import Claim, Claims
 from mmpt.video.errors import VideoDamageWarning, check_file
 
@@ -90,12 +91,16 @@ class Report:
 
 @dataclass(frozen=True)
 class _File:
-    """A video's file as it is now: its id, when it was changed, and what is said in it."""
+    """A video's file as it is now: what it holds, how far below the indexed folder, and what is said in it."""
 
     path: Path
-    id: str
-    modified: float
+    content: FileContent
+    depth: int
     said: Found
+
+    @property
+    def id(self) -> str:
+        return self.content.sha256[:ID_LETTERS]
 
 
 class Ingest:
@@ -117,28 +122,29 @@ class Ingest:
         self._store, self._scorer, self._claims_folder = store, scorer, claims
         self._tell = on_event or (lambda event: None)
         self._version, self._records = -1, {}
+        self._finders = CaptionFinders()
         self._since_tidy = 0
         self._written_over: set[str] = set()
 
-    def take(self, paths: Sequence[tuple[Path, CaptionFinder]]) -> None:
+    def take(self, listed: Listed) -> None:
         """Take videos in.
 
         Args:
-            paths: the files, each with where its captions are looked for.
+            listed: the files, each with the source that it is of.
 
         Raises:
             FileNotFoundError: the video network's weights are missing, which no other video mends.
         """
-        waiting: list[tuple[int, Path, CaptionFinder]] = []
+        waiting: Listed = []
         with Claims(self._claims_folder) as claims:
-            for number, (path, finder) in enumerate(paths, 1):
-                self._tell(Event("begin", str(path), number=number, count=len(paths)))
-                if not self._take_one(claims, path, finder):
-                    waiting.append((number, path, finder))
+            for number, (path, source) in enumerate(listed, 1):
+                self._tell(Event("begin", str(path), number=number, count=len(listed)))
+                if not self._take_one(claims, path, source):
+                    waiting.append((path, source))
             while waiting:  # for other processes, which have these in hand
-                number, path, finder = waiting.pop(0)
-                if not self._take_one(claims, path, finder):
-                    waiting.append((number, path, finder))
+                path, source = waiting.pop(0)
+                if not self._take_one(claims, path, source):
+                    waiting.append((path, source))
                     time.sleep(LOOK)
         self._drop_written_over()
         if self._since_tidy:
@@ -171,12 +177,14 @@ class Ingest:
             self._store.forget([record.path for record in lone])
             self.report.removed += self._store.delete([record.id for record in lone])
 
-    def _take_one(self, claims: Claims, path: Path, finder: CaptionFinder) -> bool:
+    def _take_one(self, claims: Claims, path: Path, source: Source) -> bool:
         """Take a video in, or say why not; False where another process works on it."""
         try:
             check_name(path)
             check_file(path)
-            file = _File(path, remembered_hash(path)[:ID_LETTERS], path.stat().st_mtime, finder.find(path))
+            with path.open("rb") as opened:
+                content = read_content(opened.fileno(), path)
+            file = _File(path, content, depth_below(path, source), self._finders.of(source).find(path))
         except (OSError, ValueError) as error:  # VideoError is a ValueError
             self._fail(str(path), str(error))
             return True
@@ -239,7 +247,7 @@ class Ingest:
         record = VideoRecord(
             id=file.id,
             path=str(file.path),
-            modified=file.modified,
+            modified=file.content.modified,
             added=time.time(),
             seconds=features.seconds,
             windows=len(encoded.windows),
@@ -247,6 +255,7 @@ class Ingest:
             damage=features.damage,
             subtitles=file.said.digest,
         )
+        record = with_file(record, str(file.path), file.content, file.depth)
         entry = Entry(record, encoded.windows, encoded.vectors, encoded.tokens, captions)
         entry.check(self._store.dim)
         return entry
@@ -255,7 +264,7 @@ class Ingest:
         record, path, kind = self._current()[file.id], str(file.path), "known"
         self._writes_over(file)
         if record.path != path and not _holds(record):
-            record = replace(record, path=path, modified=file.modified)
+            record = with_file(record, path, file.content, file.depth)
             self._store.change([record])
             self.report.renamed.append(record)
             kind = "renamed"

@@ -16,7 +16,7 @@ from mmpt.search.ingest import ID_LETTERS, Ingest, Listener, Report
 from mmpt.search.matrix import WindowMatrix
 from mmpt.search.query import Query, Results, search
 from mmpt.search.records import Caption, VideoRecord
-from mmpt.search.sources import absolute, check_name, is_below, is_there, list_videos, wanted_again, with_finders
+from mmpt.search.sources import absolute, check_name, is_below, is_there, list_videos, wanted_again
 from mmpt.search.store import Store
 from mmpt.search.store_database import local_folder
 from mmpt.search.store_tables import Source
@@ -155,7 +155,7 @@ class VideoLibrary:
         store.remember([*there, *wanted_again(store.sources(), listed)])
         ingest = self._ingest(store, on_event)
         ingest.unreadable(unreadable)
-        ingest.take(with_finders(listed))
+        ingest.take(listed)
         return ingest.report
 
     def update(self, *, prune: bool = False, on_event: Listener | None = None) -> Report:
@@ -180,7 +180,7 @@ class VideoLibrary:
         listed = [(path, source) for path, source in listed if str(path) not in excluded]
         ingest = self._ingest(store, on_event)
         ingest.unreadable(unreadable)
-        ingest.take(with_finders(listed))
+        ingest.take(listed)
         ingest.find_gone(sources, prune=prune)
         return ingest.report
 

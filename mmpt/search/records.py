@@ -20,6 +20,12 @@ class VideoRecord:
         captions: how many captions it has.
         damage: what could not be read of the file, one sentence each; empty for a whole one.
         subtitles: likewise of the subtitle file that its captions come from; empty without one.
+        stamp: what tells that the file at `path` is still the one that was read, as of `mmpt.utils.content.file_stamp`;
+            empty where the library was made before it was kept.
+        real_path: where `path` led, behind all links; likewise.
+        depth: how many names of `path` are below the indexed folder, of a file indexed by itself 1; 0 likewise.
+        copies: other paths where the same content was seen.
+        captions_from: which of the paths the subtitle file belongs to; empty without one, and likewise.
     """
 
     id: str
@@ -31,6 +37,11 @@ class VideoRecord:
     captions: int
     damage: tuple[str, ...] = ()
     subtitles: str = ""
+    stamp: str = ""
+    real_path: str = ""
+    depth: int = 0
+    copies: tuple[str, ...] = ()
+    captions_from: str = ""
 
 
 @dataclass(frozen=True)

@@ -106,14 +106,21 @@ def wanted_again(sources: Iterable[Source], listed: Listed) -> list[Source]:
     return [replace(source, path=str(path)) for path, source in listed if str(path) in excluded]
 
 
-def with_finders(listed: Listed) -> list[tuple[Path, CaptionFinder]]:
-    """Give each video the finder of its captions; those of one source share one, which lists folders once."""
-    finders: dict[Source, CaptionFinder] = {}
-    found = []
-    for path, source in listed:
+class CaptionFinders:
+    """The finders of captions; sources that look in the same way share one, which lists folders once."""
+
+    def __init__(self) -> None:
+        self._finders: dict[Source, CaptionFinder] = {}
+
+    def of(self, source: Source) -> CaptionFinder:
+        """Give the finder of a source's videos."""
         how = replace(source, path="")
-        if how not in finders:
+        if how not in self._finders:
             folder = Path(source.captions) if source.captions else None
-            finders[how] = CaptionFinder(folder, language=source.language, encoding=source.encoding)
-        found.append((path, finders[how]))
-    return found
+            self._finders[how] = CaptionFinder(folder, language=source.language, encoding=source.encoding)
+        return self._finders[how]
+
+
+def depth_below(path: Path, source: Source) -> int:
+    """Count the names of a path that are below the folder of its source; of a source that is a file, 1."""
+    return max(len(path.parts) - len(Path(source.path).parts), 1)

@@ -56,6 +56,7 @@ class Store(Upkeep):
         super().__init__(database)
         self.address = address
         self.about = about
+        self._widened = False
 
     @classmethod
     def create(cls, address: str | os.PathLike[str], about: dict[str, Any]) -> "Store":
@@ -130,7 +131,7 @@ class Store(Upkeep):
 
     def video(self, video_id: str) -> VideoRecord | None:
         """Give one of the library's videos, at a fraction of the time that `videos` takes; None where it has none."""
-        found = self._database.read("videos", "id", [video_id], VIDEOS.names)
+        found = self._database.read("videos", "id", [video_id])
         return to_record(max(found, key=lambda row: row["revision"])) if found else None
 
     def put(
@@ -172,6 +173,7 @@ class Store(Upkeep):
         if len(set(ids)) < len(ids):
             raise ValueError("a video stands there twice; give each once")
         revisions = [new_revision() for _ in entries]
+        self._widen()
         before = self._database.read("videos", "id", ids, ["revision"])
         self._database.append("vectors", vector_rows(entries, revisions))
         self._database.append("captions", caption_rows(entries, revisions))
@@ -192,6 +194,7 @@ class Store(Upkeep):
         known = [record for record in records if record.id in rows]
         revisions = [rows[record.id]["revision"] for record in known]
         if known:  # of the same revision only: another process may have put the video in anew
+            self._widen()
             self._database.change("videos", record_rows(known, revisions), "id", "revision")
 
     def delete(self, ids: Iterable[str]) -> int:
@@ -327,6 +330,12 @@ class Store(Upkeep):
     def forget(self, paths: Iterable[str]) -> None:
         """Forget that folders or files were indexed."""
         self._database.drop("sources", "path", sorted(paths))
+
+    def _widen(self) -> None:
+        """Give the table of a library that an earlier version made the columns that rows have now."""
+        if not self._widened:
+            self._database.widen("videos", VIDEOS)
+            self._widened = True
 
     def _of(self, name: str, video_id: str, columns: list[str]) -> list[Row]:
         """A video's rows in a table, all of one revision that is not replaced meanwhile."""

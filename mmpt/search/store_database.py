@@ -91,12 +91,12 @@ class Database:
         query = self._table(name).search()
         return (query if columns is None else query.select(list(columns))).to_arrow().to_pylist()
 
-    def read(self, name: str, column: str, values: Sequence[str], columns: Sequence[str]) -> list[Row]:
+    def read(self, name: str, column: str, values: Sequence[str], columns: Sequence[str] | None = None) -> list[Row]:
         """Read the rows whose column has one of some values."""
         found: list[Row] = []
         for part in _portions(values):
-            query = self._table(name).search().where(one_of(column, part)).select(list(columns))
-            found += query.to_arrow().to_pylist()
+            query = self._table(name).search().where(one_of(column, part))
+            found += (query if columns is None else query.select(list(columns))).to_arrow().to_pylist()
         return found
 
     def find_text(self, name: str, words: str, count: int, where: str | None) -> list[Row]:
@@ -113,6 +113,21 @@ class Database:
         if where is not None:
             query = query.where(where, prefilter=True)
         return query.limit(count).to_arrow().to_pylist()
+
+    def widen(self, name: str, schema: pa.Schema) -> None:
+        """Add the columns that a table lacks, as one that an earlier version made does; null in the rows there are."""
+
+        def add() -> None:
+            table = self._table(name)
+            there = table.schema.names
+            if missing := [column for column in schema if column.name not in there]:
+                table.add_columns(pa.schema(missing))
+
+        try:
+            persistent(add)
+        except OSError:  # another process may have added them meanwhile
+            if any(column not in self._table(name).schema.names for column in schema.names):
+                raise
 
     def append(self, name: str, rows: pa.Table) -> None:
         """Add rows, with one commit."""

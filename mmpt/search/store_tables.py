@@ -36,6 +36,12 @@ VIDEOS = pa.schema(
         ("captions", pa.int32()),
         ("damage", pa.list_(pa.string())),
         ("subtitles", pa.string()),
+        # not in libraries made before 2026-12; null there until the video is looked at again
+        ("stamp", pa.string()),
+        ("real_path", pa.string()),
+        ("depth", pa.int32()),
+        ("copies", pa.list_(pa.string())),
+        ("captions_from", pa.string()),
     ]
 )
 VECTORS = pa.schema(
@@ -143,7 +149,7 @@ def revision_age(revision: str) -> float:
 def record_rows(records: Iterable[VideoRecord], revisions: Iterable[str]) -> pa.Table:
     """Make rows of records, each with its revision."""
     rows = [
-        {**record.__dict__, "damage": list(record.damage), "revision": revision}
+        {**record.__dict__, "damage": list(record.damage), "copies": list(record.copies), "revision": revision}
         for record, revision in zip(records, revisions, strict=True)
     ]
     return pa.Table.from_pylist(rows, schema=VIDEOS)
@@ -182,8 +188,9 @@ def caption_rows(entries: Iterable[Entry], revisions: Iterable[str]) -> pa.Table
 
 def to_record(row: dict[str, Any]) -> VideoRecord:
     """Make a record of a row."""
-    values = {key: value for key, value in row.items() if key != "revision"}
-    return VideoRecord(**{**values, "damage": tuple(values["damage"])})
+    values = {key: value for key, value in row.items() if key != "revision" and value is not None}
+    lists = {key: tuple(values.get(key, ())) for key in ("damage", "copies")}
+    return VideoRecord(**{**values, **lists})
 
 
 def to_caption(row: dict[str, Any]) -> Caption:

@@ -1,10 +1,13 @@
 """Content hashes that are remembered, so that a large file is read for its hash only once."""
 
+import contextlib
 import hashlib
 import json
 import logging
 import os
+import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from mmpt.utils.files import atomic_path, cache_dir, content_hash
@@ -12,6 +15,23 @@ from mmpt.utils.files import atomic_path, cache_dir, content_hash
 SETTLED = 2.0  # seconds; a file changed more recently could change again within one tick of its clock, unseen
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FileContent:
+    """What an open file holds, and what tells later, without reading it, that it is still the same.
+
+    Attributes:
+        sha256: of its bytes, 64 hexadecimal digits.
+        stamp: as of `file_stamp`; its times are 0, which no later stamp has, where it changed too recently to be sure.
+        real_path: where it lies, behind all links.
+        modified: when it was last changed, as Unix time in seconds.
+    """
+
+    sha256: str
+    stamp: str
+    real_path: str
+    modified: float
 
 
 def remembered_hash(path: str | os.PathLike[str]) -> str:
@@ -26,17 +46,74 @@ def remembered_hash(path: str | os.PathLike[str]) -> str:
     Raises:
         OSError: the file cannot be read.
     """
-    file = Path(path).resolve()
-    found = file.stat()
-    stamp = [str(file), found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns]
-    note = cache_dir() / "hashes" / f"{hashlib.sha256(os.fsencode(stamp[0])).hexdigest()[:32]}.json"
+    with open(path, "rb") as file:
+        return read_content(file.fileno(), path).sha256
+
+
+def read_content(file: int, path: str | os.PathLike[str]) -> FileContent:
+    """Hash an open file, or recall the hash, as `remembered_hash` does for a path.
+
+    Args:
+        file: its descriptor, whose position is moved.
+        path: by which it was opened.
+
+    Returns:
+        What it holds. All of it is said of the open file, whatever lies at the path meanwhile.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    about, real = os.fstat(file), opened_path(file, path)
+    key = [real, about.st_size, about.st_ino, about.st_mtime_ns, about.st_ctime_ns]  # a device's number may change
+    note = cache_dir() / "hashes" / f"{hashlib.sha256(os.fsencode(real)).hexdigest()[:32]}.json"
     known = _read(note)
-    if known.get("stamp") == stamp and isinstance(known.get("sha256"), str):
-        return known["sha256"]
-    digest = content_hash(file)
-    if time.time() - max(found.st_mtime, found.st_ctime) > SETTLED:
-        _write(note, {"stamp": stamp, "sha256": digest})
-    return digest
+    settled = time.time() - max(about.st_mtime, about.st_ctime) > SETTLED
+    if known.get("stamp") == key and isinstance(known.get("sha256"), str):
+        digest = known["sha256"]
+    else:
+        digest = content_hash(file)
+        settled = settled and file_stamp(os.fstat(file)) == file_stamp(about)
+        if settled:
+            _write(note, {"stamp": key, "sha256": digest})
+    return FileContent(digest, file_stamp(about, settled=settled), real, about.st_mtime)
+
+
+def file_stamp(about: os.stat_result, *, settled: bool = True) -> str:
+    """Write what changes when another file, or other bytes, take a file's place.
+
+    Args:
+        about: the file, as of os.fstat.
+        settled: False leaves the times out, so that the stamp is no later one's.
+
+    Returns:
+        Device, inode, size, time of last change and of last change to the inode (ns), with colons between.
+    """
+    times = (about.st_mtime_ns, about.st_ctime_ns) if settled else (0, 0)
+    return ":".join(map(str, (about.st_dev, about.st_ino, about.st_size, *times)))
+
+
+def stamped_size(stamp: str) -> int:
+    """Give the size in bytes that a file had when it was stamped."""
+    return int(stamp.split(":")[2])
+
+
+def opened_path(file: int, path: str | os.PathLike[str]) -> str:
+    """Say where an open file lies, behind all links.
+
+    Args:
+        file: its descriptor.
+        path: by which it was opened.
+
+    Returns:
+        The system's own answer, which no exchange of links after the opening can change, where it gives one.
+    """
+    with contextlib.suppress(OSError):
+        if sys.platform == "darwin":
+            import fcntl
+
+            return os.fsdecode(fcntl.fcntl(file, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0"))
+        return os.readlink(f"/proc/self/fd/{file}")
+    return os.path.realpath(path)
 
 
 def _read(note: Path) -> dict:

@@ -52,17 +52,18 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def content_hash(path: str | os.PathLike[str]) -> str:
+def content_hash(path: str | os.PathLike[str] | int) -> str:
     """Hash a file's bytes.
 
     Args:
-        path: the file.
+        path: the file, or the descriptor of an open one, whose position is moved.
 
     Returns:
         Its SHA-256 as 64 hexadecimal digits; the same for a renamed or copied file.
     """
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open(path, "rb", closefd=not isinstance(path, int)) as file:
+        file.seek(0)
         while block := file.read(HASH_BLOCK):
             digest.update(block)
     return digest.hexdigest()

@@ -23,7 +23,8 @@ def test_a_renamed_file_is_not_encoded_again(own: VideoLibrary, videos: Path, mo
     (videos / "garden" / "dog.mp4").rename(videos / "cellar" / "hound.mp4")
     report = own.update()
     assert counted == [] and [record.path for record in report.renamed] == [str(videos / "cellar" / "hound.mp4")]
-    assert own.video(before.id) == replace(before, path=str(videos / "cellar" / "hound.mp4"))
+    after, path = own.video(before.id), str(videos / "cellar" / "hound.mp4")
+    assert after == replace(before, path=path, real_path=path, stamp=after.stamp)
     assert report.gone == [] and report.known == 2
 
 
