@@ -18,8 +18,8 @@ class OptimConfig:
         optimizer: its name; ``"adam"`` in every file of the original.
         lr: the learning rate at its height; several: one for each epoch, the last for all that follow.
         lr_scheduler: ``"polynomial_decay"`` or ``"fixed"``.
-        warmup_updates: updates over which the learning rate rises from 0.
-        total_num_update: the update at which a polynomial decay ends.
+        warmup_updates: updates over which the learning rate rises from 0; the first one is made with 0.
+        total_num_update: how many updates come before a polynomial decay has ended.
         end_learning_rate: the learning rate that it ends at.
         power: of the polynomial; 1.0 falls in a straight line.
         adam_betas: of Adam.

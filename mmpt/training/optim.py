@@ -73,7 +73,7 @@ def make_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimiz
 
 
 def learning_rate(config: OptimConfig, update: int, epoch: int) -> float:
-    """Say how fast to learn.
+    """The learning rate of an update: that of the original, whose schedule counts the updates done before it.
 
     Args:
         config: how the model learns.
@@ -81,17 +81,19 @@ def learning_rate(config: OptimConfig, update: int, epoch: int) -> float:
         epoch: which pass, from 0 on.
 
     Returns:
-        A straight line from 0 to `lr` over the first `warmup_updates` steps; then `lr`, or with polynomial_decay a
-        fall to `end_learning_rate` at step `total_num_update`.
+        With polynomial_decay a straight line from 0, the first update's rate, to `lr`, that of the update which
+        follows `warmup_updates` others; then a fall to `end_learning_rate`, which the update after `total_num_update`
+        others has. With fixed a line from `lr / warmup_updates` on, then `lr`.
     """
     assert config.lr
-    height = config.lr[min(epoch, len(config.lr) - 1)]
-    if update <= config.warmup_updates:
-        return height * update / config.warmup_updates
-    if config.lr_scheduler == "fixed":
-        return height
-    length = config.total_num_update - config.warmup_updates
-    left = max(0.0, 1 - (update - config.warmup_updates) / length) if length > 0 else 0.0
+    height, done, warmup = config.lr[min(epoch, len(config.lr) - 1)], update - 1, config.warmup_updates
+    if config.lr_scheduler == "fixed":  # which counts the update itself while it warms up
+        return height * update / warmup if done < warmup else height
+    if warmup and done <= warmup:
+        return height * done / warmup
+    if done >= config.total_num_update:
+        return config.end_learning_rate
+    left = 1 - (done - warmup) / (config.total_num_update - warmup)
     return (height - config.end_learning_rate) * left**config.power + config.end_learning_rate
 
 

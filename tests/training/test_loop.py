@@ -50,6 +50,16 @@ def test_it_learns(world: Path, tmp_path: Path, project: str) -> None:
     )
 
 
+def test_a_run_has_the_rates_of_the_schedule_before_each_update(world: Path, tmp_path: Path) -> None:
+    """Also behind a stop; and the log has the rate that the update was made with."""
+    keys: dict[str, Any] = {"fairseq__optimization__warmup_updates": 4, "fairseq__optimization__total_num_update": 8}
+    run(world, tmp_path, words=("fairseq.optimization.max_update=3",), **keys)
+    lines = run(world, tmp_path, **keys)
+    assert [line["lr"] for line in lines] == pytest.approx(
+        [0, 0.0005, 0.001, 0.0015, 0.002, 0.0015, 0.001, 0.0005, 0, 0]
+    )
+
+
 def test_dropout_is_at_work(world: Path, calm_world: Path, tmp_path: Path) -> None:
     assert run(world, tmp_path / "a")[0]["loss"] != run(calm_world, tmp_path / "b")[0]["loss"]
 
@@ -274,7 +284,7 @@ def test_what_overflows_is_no_update(world: Path, tmp_path: Path, monkeypatch: p
     left_out = curve(tmp_path / "whole", "overflow")
     assert 2 <= len(left_out) == 25 - len(lines)
     assert [line["update"] for line in lines] == list(range(1, len(lines) + 1))
-    assert [line["lr"] for line in lines[:3]] == pytest.approx([0.001, 0.002, 0.002], rel=1e-5)
+    assert [line["lr"] for line in lines[:3]] == pytest.approx([0, 0.001, 0.002], rel=1e-5)
     assert [line["scale"] for line in left_out] == [65536.0 / 2 ** (n + 1) for n in range(len(left_out))]
     assert told.count("fp16 overflows, and the batch is left out") == len(left_out)
     assert "epoch 5/5, 0 to go in it: loss" in told

@@ -3,6 +3,7 @@
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,10 +17,26 @@ PAPER = OptimConfig(lr=(5e-5,), lr_scheduler="polynomial_decay", warmup_updates=
 
 @pytest.mark.parametrize(
     ("update", "rate"),
-    [(1, 5e-8), (500, 2.5e-5), (1000, 5e-5), (6000, 2.5e-5), (11_000, 0.0), (20_000, 0.0)],
+    [(1, 0.0), (2, 5e-8), (501, 2.5e-5), (1001, 5e-5), (6001, 2.5e-5), (11_000, 5e-9), (11_001, 0.0), (20_000, 0.0)],
 )
 def test_the_papers_schedule(update: int, rate: float) -> None:
     assert learning_rate(PAPER, update, 0) == pytest.approx(rate)
+
+
+@pytest.mark.parametrize(
+    ("keys", "rates"),
+    [
+        # four updates of warm-up, then down to 0.2 at the tenth: written down by hand
+        ({"warmup_updates": 4, "total_num_update": 10}, [0, 0.2, 0.4, 0.6, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.2]),
+        ({"warmup_updates": 0, "total_num_update": 3}, [0.8, 0.6, 0.4, 0.2, 0.2]),
+        ({"warmup_updates": 2, "total_num_update": 4, "power": 2.0}, [0, 0.4, 0.8, 0.35, 0.2, 0.2]),
+        ({"warmup_updates": 3, "total_num_update": 2}, [0, 0.8 / 3, 1.6 / 3, 0.8, 0.2, 0.2]),
+        ({"warmup_updates": 2, "total_num_update": 2}, [0, 0.4, 0.8, 0.2]),
+    ],
+)
+def test_an_update_has_the_rate_of_the_updates_before_it(keys: dict[str, Any], rates: list[float]) -> None:
+    config = OptimConfig(lr=(0.8,), lr_scheduler="polynomial_decay", end_learning_rate=0.2, **keys)
+    assert [learning_rate(config, n, 0) for n in range(1, len(rates) + 1)] == pytest.approx(rates)
 
 
 def test_rates_by_epoch() -> None:
