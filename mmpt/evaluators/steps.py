@@ -95,8 +95,9 @@ def align(cost: np.ndarray, protocol: Protocol = "fixed") -> np.ndarray:
 
     Args:
         cost: float (T, K), T >= K.
-        protocol: with as many seconds as steps there is one way only. The original takes it when its cost is not above
-            0, and places nothing otherwise: it compares with a state that cannot be reached and counts as 0.
+        protocol: with as many seconds as steps there is one way only. The original takes it unless the last step costs
+            more than 0: it then prefers the gap behind that step, which cannot be reached and which it holds to cost
+            as much as all steps but the last, and places nothing.
 
     Returns:
         bool (T, K), one True in each column.
@@ -119,7 +120,7 @@ def align(cost: np.ndarray, protocol: Protocol = "fixed") -> np.ndarray:
         came[step, 1:] = earliest[:-1]
         total = np.r_[np.inf, lowest[:-1] + cost[1:, step]]
     total[: steps - 1] = np.inf
-    if protocol == "paper" and seconds == steps and total[-1] > 0:
+    if protocol == "paper" and seconds == steps and cost[-1, -1] > 0:
         return np.zeros(cost.shape, bool)
     last = seconds - 1  # taken unless an earlier one is cheaper
     at = last if total[last] <= total[:last].min(initial=np.inf) else int(total[:last].argmin())

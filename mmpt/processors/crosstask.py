@@ -115,8 +115,12 @@ class CrossTaskMetaProcessor(MetaProcessor):
         ]
         pairs = [(task, video) for task, video in pairs if f"{task}_{video}" in annotated]
         tested = frozenset(primary)
-        training, testing = split(pairs, tested, options.n_train)
-        whole = split([pair for pair in usable if "_".join(pair) in annotated], tested, options.n_train)
+        # Validation videos count for the order in which tasks are drawn, although they are in no part.
+        ordered = [pair for pair in listed if pair[0] in steps and "_".join(pair) in annotated]
+        there, _ = self.keep_available(ordered, lambda pair: pair[1])
+        training, testing = split(pairs, tested, options.n_train, _tasks(there))
+        whole_list = [pair for pair in ordered if pair not in left]
+        whole = split(whole_list, tested, options.n_train, _tasks(ordered))
         chosen = training if self.config.split == "train" else testing
         if not chosen and pairs and self.config.split != "train":
             faults.append(
@@ -130,7 +134,7 @@ class CrossTaskMetaProcessor(MetaProcessor):
 
 
 def split(
-    pairs: Sequence[tuple[str, str]], primary: frozenset[str], n_train: int
+    pairs: Sequence[tuple[str, str]], primary: frozenset[str], n_train: int, tasks: Sequence[str]
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """Divide videos into those to train on and those to test.
 
@@ -138,14 +142,15 @@ def split(
         pairs: (task, video) in the order of the list.
         primary: the tasks that are tested.
         n_train: videos of each to train on; a task with no more than that has none to test.
+        tasks: the order in which tasks are drawn: as the list first names them, validation videos included.
 
     Returns:
         The two parts, task by task.
     """
     draws = np.random.RandomState(SPLIT_SEED)  # a generator of its own: the global one is left alone
-    videos: dict[str, list[str]] = {}
+    videos: dict[str, list[str]] = {task: [] for task in tasks}
     for task, video in pairs:
-        videos.setdefault(task, []).append(video)
+        videos[task].append(video)
     training: list[tuple[str, str]] = []
     testing: list[tuple[str, str]] = []
     for task, listed in videos.items():
@@ -156,6 +161,10 @@ def split(
         taken = frozenset(chosen)
         testing += [(task, video) for video in listed if video not in taken]
     return training, testing
+
+
+def _tasks(pairs: Sequence[tuple[str, str]]) -> list[str]:
+    return list(dict.fromkeys(task for task, _ in pairs))
 
 
 def read_tasks(path: Path) -> dict[str, tuple[str, ...]]:

@@ -91,6 +91,20 @@ def test_steps_are_aligned_at_the_least_cost(seconds: int, steps: int) -> None:
         assert cost[places, np.arange(steps)].sum() == pytest.approx(least)
 
 
+def test_with_as_many_seconds_as_steps_the_papers_protocol_asks_what_the_last_step_costs() -> None:
+    rng = np.random.default_rng(0)
+    for steps in (1, 2, 3, 5, 8):
+        for last in (-1.0, 0.0, 1e-9, 1.0):
+            cost = rng.normal(size=(steps, steps))
+            cost[-1, -1] = last
+            assert np.array_equal(align(cost, "paper"), np.eye(steps, dtype=bool) if last <= 0 else cost < -np.inf)
+            assert np.array_equal(align(cost), np.eye(steps, dtype=bool))
+            more = rng.normal(size=(steps + 1, steps))  # one second more, and the two are one
+            assert np.array_equal(align(more, "paper"), align(more))
+    below = np.array([[-5.0, 0.0], [0.0, 1.0]])  # together below 0, the last one above
+    assert not align(below, "paper").any()
+
+
 def test_more_steps_than_seconds_are_told() -> None:
     with pytest.raises(ValueError, match="3 steps cannot be put in order into 2 seconds"):
         align(np.zeros((2, 3)))

@@ -74,10 +74,32 @@ def test_parts_share_no_video_and_lose_none(release: dict[str, Any]) -> None:
 
 def test_a_task_with_no_more_videos_than_are_trained_on_has_none_to_test() -> None:
     pairs = [("1", "a"), ("1", "b"), ("2", "c")]
-    assert split(pairs, frozenset(("1", "2")), 2) == (pairs, [])
-    train, test = split(pairs, frozenset(("1", "2")), 1)
+    assert split(pairs, frozenset(("1", "2")), 2, ("1", "2")) == (pairs, [])
+    train, test = split(pairs, frozenset(("1", "2")), 1, ("1", "2"))
     assert len(train) == 2 and len(test) == 1
-    assert split(pairs, frozenset(), 0) == (pairs, [])
+    assert split(pairs, frozenset(), 0, ("1", "2")) == (pairs, [])
+
+
+def test_tasks_are_drawn_in_the_order_of_the_list_with_its_validation_videos(tmp_path: Path) -> None:
+    videos = [("91", "h00"), ("92", "h01"), ("93", "h02"), ("91", "h03"), ("92", "h04"), ("93", "h05")]
+    videos += [("91", "h06"), ("92", "h07")]
+    (tmp_path / "annotations").mkdir()
+    for task, video in videos:
+        write(tmp_path / "annotations" / f"{task}_{video}.csv", "1,0.5,2.5\n")
+    keys = {
+        "train_csv_path": write(tmp_path / "videos.csv", "".join(f"{t},{v},u\n" for t, v in videos)),
+        "val_csv_path": write(tmp_path / "videos_val.csv", "91,h00,u\n"),
+        "primary_path": write(tmp_path / "primary.txt", "91\nA\nu\n1\nlift\n\n92\nB\nu\n1\npush\n"),
+        "related_path": write(tmp_path / "related.txt", "93\nC\nu\n1\npull\n"),
+        "annotation_path": str(tmp_path / "annotations"),
+        "vfeat_dir": write_features(tmp_path / "feat", **{video: 5 for _, video in videos}),
+        "n_train": 1,
+    }
+    # recorded from the original: it tests h03, h01 and h04, although task 91's first video is for validation
+    assert listed(keys, "test") == [("91", "h03"), ("92", "h01"), ("92", "h04")]
+    assert CrossTaskMetaProcessor(config(split="test", **keys)).moved is None
+    (tmp_path / "feat" / "h00.npy").unlink()  # now the list that is there begins with task 92
+    assert [video for _, video in listed(keys, "test")] == ["h01", "h04", "h06"]
 
 
 def test_what_is_missing_is_told(release: dict[str, Any], tmp_path: Path) -> None:
