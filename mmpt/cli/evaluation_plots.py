@@ -141,11 +141,11 @@ class Strips:
     """
 
     def __init__(self, folder: Path | None) -> None:
-        from mmpt.cli.inputs import VIDEO_SUFFIXES
+        from mmpt.video.finding import ends_like_video
 
         self._files: dict[str, Path] = {}
         for path in sorted(folder.rglob("*")) if folder is not None else ():
-            if path.suffix.lower() in VIDEO_SUFFIXES:
+            if ends_like_video(path.name):
                 self._files.setdefault(path.stem, path)
                 self._files.setdefault(path.name, path)  # DiDeMo's ids have the ending
 

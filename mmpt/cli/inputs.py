@@ -1,20 +1,23 @@
 """What stands on a command line: videos, folders of videos and sentences, told apart."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from mmpt.video.finding import VIDEO_SUFFIXES, videos_below
+from mmpt.video.finding import ends_like_video, listed_endings, videos_below
 
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 USE_TEXT = "a sentence that is also a file's name, or looks like one, goes to --text"
 
 
-def split_inputs(inputs: list[str]) -> tuple[list[Path], list[str]]:
+def split_inputs(
+    inputs: list[str], on_unreadable: Callable[[str], None] = lambda reason: None
+) -> tuple[list[Path], list[str]]:
     """Part the videos from the sentences.
 
     Args:
         inputs: what stands on the command line.
+        on_unreadable: told of each folder that cannot be looked into, in a sentence.
 
     Returns:
         Videos, with folders replaced by the videos below them, and sentences. What exists, or ends as a video file
@@ -35,8 +38,8 @@ def split_inputs(inputs: list[str]) -> tuple[list[Path], list[str]]:
             )
         path = _expanded(word)
         if is_folder(path):
-            videos += _inside(path)
-        elif path.suffix.lower() in VIDEO_SUFFIXES or _exists(path):
+            videos += _inside(path, on_unreadable)
+        elif _exists(path) or (ends_like_video(path.name) and not word.endswith(".")):  # sentences end in dots
             videos.append(path)
         else:
             texts.append(word)
@@ -69,14 +72,10 @@ def find_videos(words: Iterable[str]) -> tuple[list[Path], list[str]]:
             continue
         found, barred = videos_below(path)
         if not found and not barred:
-            raise ValueError(f"{path} is a folder that holds no video; known endings are {_endings()}")
+            raise ValueError(f"{path} is a folder that holds no video; known endings are {listed_endings()}")
         videos += found
         unreadable += barred
     return videos, unreadable
-
-
-def _endings() -> str:
-    return " ".join(sorted(VIDEO_SUFFIXES))
 
 
 def is_folder(path: Path) -> bool:
@@ -101,8 +100,10 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _inside(folder: Path) -> list[Path]:
-    found, _ = videos_below(folder)
-    if not found:
-        raise ValueError(f"{folder} is a folder that holds no video; known endings are {_endings()} ({USE_TEXT})")
+def _inside(folder: Path, on_unreadable: Callable[[str], None]) -> list[Path]:
+    found, barred = videos_below(folder)
+    if not found and not barred:
+        raise ValueError(f"{folder} is a folder that holds no video; known endings are {listed_endings()} ({USE_TEXT})")
+    for reason in barred:
+        on_unreadable(reason)
     return found

@@ -85,9 +85,10 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0, or 1 when some videos could not be scored.
     """
-    videos, given = split_inputs(args.inputs)
+    unreadable: list[str] = []
+    videos, given = split_inputs(args.inputs, unreadable.append)
     texts = list(dict.fromkeys([*given, *args.text]))
-    _check(args, videos, texts)
+    _check(args, videos, texts, unreadable)
     from mmpt.cli.console import err, legible, quiet_transformers
     from mmpt.models.scorer import load
 
@@ -103,13 +104,14 @@ def run(args: argparse.Namespace) -> int:
             use_cache=not args.no_cache,
         )
         results, failures = _score_all(scorer, videos, texts)
+    failures += [("", reason) for reason in unreadable]
     if args.json:
         json.dump(_as_json(args.model, texts, results, failures), sys.stdout, indent=1)
         sys.stdout.write("\n")
     elif results:
         _print(texts, results)
     for path, reason in failures:
-        about = reason if str(path) in reason else f"{path}: {reason}"
+        about = reason if path in reason else f"{path}: {reason}"
         sys.stderr.write(f"mmpt: not scored: {legible(about)}\n")
     if args.plot and results:
         _plot(args.plot, texts, results[0])
@@ -137,8 +139,10 @@ def best_moments(video: "EncodedVideo", texts: "torch.Tensor") -> list[Moment]:
     return moments
 
 
-def _check(args: argparse.Namespace, videos: list[Path], texts: list[str]) -> None:
+def _check(args: argparse.Namespace, videos: list[Path], texts: list[str], unreadable: list[str]) -> None:
     """Refuse before any work what cannot end well."""
+    if not videos and unreadable:
+        raise ValueError("; ".join(unreadable))
     if not videos:
         raise ValueError(
             f"no video among {args.inputs}; give a file that exists, for example: mmpt score dog.mp4 'a dog'"
@@ -169,7 +173,7 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _score_all(scorer: "Scorer", videos: list[Path], texts: list[str]) -> tuple[list[Scored], list[tuple[Path, str]]]:
+def _score_all(scorer: "Scorer", videos: list[Path], texts: list[str]) -> tuple[list[Scored], list[tuple[str, str]]]:
     from mmpt.cli.progress import second_bar
     from mmpt.models.scorer import curves
     from mmpt.video.errors import VideoError
@@ -181,21 +185,21 @@ def _score_all(scorer: "Scorer", videos: list[Path], texts: list[str]) -> tuple[
         for number, path in enumerate(videos, 1):
             try:
                 if not path.exists():
-                    failures.append((path, f"{path} does not exist; check the path ({USE_TEXT})"))
+                    failures.append((str(path), f"{path} does not exist; check the path ({USE_TEXT})"))
                     continue
                 bar.begin(path.name, number, len(videos), probe(path).duration)
                 video = scorer.encode_video(path, on_progress=bar.advance)
             except (VideoError, OSError) as error:
                 if isinstance(error, FileNotFoundError) and path.exists():
                     raise  # weights are missing, which no other video mends
-                failures.append((path, str(error)))
+                failures.append((str(path), str(error)))
                 continue
             moments, lines = best_moments(video, encoded), curves(video, encoded).numpy()
             results.append(Scored(path, video.windows, moments, lines, video.damage))
     return results, failures
 
 
-def _as_json(model: str, texts: list[str], results: list[Scored], failures: list[tuple[Path, str]]) -> dict[str, Any]:
+def _as_json(model: str, texts: list[str], results: list[Scored], failures: list[tuple[str, str]]) -> dict[str, Any]:
     videos = []
     for result in results:
         lines = zip(texts, result.moments, result.curves, strict=True)
@@ -217,7 +221,7 @@ def _as_json(model: str, texts: list[str], results: list[Scored], failures: list
                 ],
             }
         )
-    failed = [{"video": str(path), "error": reason} for path, reason in failures]
+    failed = [{"video": path, "error": reason} for path, reason in failures]
     return {"model": model, "texts": texts, "videos": videos, "failures": failed}
 
 

@@ -22,6 +22,7 @@ from mmpt.utils.featurefile import read_features
 from mmpt.utils.places import locate
 from mmpt.utils.registry import register
 from mmpt.video.features import OneOrigin
+from mmpt.video.finding import ends_like_video
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -30,10 +31,6 @@ Item = TypeVar("Item")
 
 logger = logging.getLogger(__name__)
 
-# what may stand behind the last dot of a video's id; DiDeMo has names that end in the dot itself
-VIDEO_ENDINGS = frozenset(
-    ("", "3g2", "3gp", "avi", "flv", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "ogv", "webm", "wmv")
-)
 TOLD = 5  # so many faults of a file are spelt out in the log
 
 
@@ -330,8 +327,7 @@ def stored_names(video_id: str) -> tuple[str, ...]:
     Returns:
         File names without .npy, the first choice first: `d0.mov` may lie in `d0.mov.npy` or in `d0.npy`.
     """
-    stem, _, ending = video_id.rpartition(".")
-    return (video_id, stem) if stem and ending.lower() in VIDEO_ENDINGS else (video_id,)
+    return (video_id, video_id.rpartition(".")[0]) if ends_like_video(video_id) else (video_id,)
 
 
 def feature_path(folder: Path, video_id: str) -> Path:

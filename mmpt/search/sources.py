@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmpt.search.narration import CaptionFinder
 from mmpt.search.store_tables import Source
-from mmpt.video.finding import VIDEO_SUFFIXES, videos_below
+from mmpt.video.finding import listed_endings, videos_below
 
 Listed = list[tuple[Path, Source]]
 
@@ -84,9 +84,7 @@ def list_videos(sources: Sequence[Source], *, strict: bool) -> tuple[Listed, lis
             continue
         found, barred = videos_below(path)
         if strict and not found and not barred:
-            raise ValueError(
-                f"{path} is a folder that holds no video; known endings are {' '.join(sorted(VIDEO_SUFFIXES))}"
-            )
+            raise ValueError(f"{path} is a folder that holds no video; known endings are {listed_endings()}")
         listed.update(dict.fromkeys(found, source))
         unreadable += barred
     return list(listed.items()), unreadable

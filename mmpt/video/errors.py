@@ -5,6 +5,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from mmpt.video.finding import HEAD_BYTES, container_kind
+
 
 class VideoError(ValueError):
     """A file that cannot be read as a video, or not as far as was asked for."""
@@ -79,8 +81,7 @@ def unreadable(path: Path, reason: object) -> VideoError:
         The error to raise: cut off when it begins like a video, not a video otherwise.
     """
     with path.open("rb") as file:
-        head = file.read(12)
-    kind = _kind(head)
+        kind = container_kind(file.read(HEAD_BYTES))
     if kind:
         return VideoError(
             f"{path} begins like {kind} but is cut off or damaged before anything could be read "
@@ -89,17 +90,3 @@ def unreadable(path: Path, reason: object) -> VideoError:
     return VideoError(
         f"{path} is not a video that can be read ({reason}); give an .mp4, .mkv, .webm, .avi file or the like"
     )
-
-
-def _kind(head: bytes) -> str | None:
-    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
-        return "an mp4 or mov file"
-    if head.startswith(b"\x1a\x45\xdf\xa3"):
-        return "an mkv or webm file"
-    if head.startswith(b"RIFF") and (head[8:12] == b"AVI " or len(head) < 12):
-        return "an avi file"
-    if head.startswith(b"FLV"):
-        return "an flv file"
-    if head.startswith(b"\x30\x26\xb2\x75"):
-        return "a wmv file"
-    return None

@@ -150,7 +150,7 @@ def name_videos(paths: Iterable[Path]) -> list[Video]:
     """
     by_stem: dict[str, dict[str, Path]] = {}
     for path in paths:
-        by_stem.setdefault(path.stem, {}).setdefault(os.path.realpath(path), path)
+        by_stem.setdefault(_stem(path), {}).setdefault(os.path.realpath(path), path)
     groups = [list(places.values()) for places in by_stem.values()]
     clashes = [same for same in groups if len(same) > 1 and len(set(map(_content, same))) > 1]
     if clashes:
@@ -160,7 +160,15 @@ def name_videos(paths: Iterable[Path]) -> list[Video]:
             "these videos share a name, so they would share a feature file; rename them, or give each folder of videos "
             "an output folder of its own:\n" + "\n".join(lines + more)
         )
-    return [Video(same[0].stem, same[0]) for same in groups]
+    return [Video(_stem(same[0]), same[0]) for same in groups]
+
+
+def _stem(path: Path) -> str:
+    """A file's name without its ending; a dot at the end stays, so that `x.` and `x.3g2` are two videos everywhere.
+
+    pathlib takes such a dot for an ending from Python 3.14 on.
+    """
+    return path.name if path.name.endswith(".") else path.stem
 
 
 def _content(path: Path) -> str:

@@ -16,6 +16,8 @@ import pytest
 from mmpt.cli.main import main
 from mmpt.cli.tally import Tally, spoken
 from mmpt.models.pretrained import S3D_WEIGHTS
+from mmpt.processors.base import VideoProcessor
+from mmpt.processors.didemo import DiDeMoMetaProcessor
 from mmpt.utils.featurefile import read_about, read_features
 from mmpt.video.backbones.grid import GridBackbone
 from mmpt.video.backbones.s3d import S3DBackbone
@@ -23,6 +25,7 @@ from mmpt.video.claims import Claims
 from mmpt.video.features import extract
 from mmpt.video.jobs import Event, Video
 from tests.conftest import ROOT
+from tests.processors.recipes import config
 from tests.video.backbones import FPS
 from tests.video.rendering import lossless, moving, render, shades
 
@@ -76,6 +79,22 @@ def wait_for(count: int, out: Path) -> None:
 
 
 # --- plain use --------------------------------------------------------------------------------------------------------
+
+
+def test_didemos_endings_are_read_and_found_again(tmp_path: Path, capsys) -> None:
+    """Names as DiDeMo's files list them; the last two differ in nothing but what stands behind the last dot."""
+    names = ("normal.mov", "x_1.3g2", "x_2.", "x_2.3G2")
+    for number, name in enumerate(names):
+        render(tmp_path / "video.mkv", lossless(shades([40 + number] * (number + 1) * FPS), FPS))
+        (tmp_path / "videos").mkdir(exist_ok=True)
+        (tmp_path / "video.mkv").rename(tmp_path / "videos" / name)
+    code, out, _ = run(capsys, tmp_path / "videos", "-o", tmp_path / "feats", "--backbone", "grid", "--json")
+    assert code == 0 and json.loads(out)["done"] == 4
+    entries = [{"video": name, "description": "a dog", "times": [[0, 0]]} for name in names]
+    (tmp_path / "test_data.json").write_text(json.dumps(entries))
+    listed = config(test_path=tmp_path / "test_data.json", vfeat_dir=tmp_path / "feats", backbone="grid")
+    meta, reader = DiDeMoMetaProcessor(listed), VideoProcessor(listed)
+    assert meta.missing == () and [len(reader(video)) for video, _ in meta.listing.items] == [1, 2, 3, 4]
 
 
 def test_a_folder_of_videos(folder: Path, tmp_path: Path, capsys) -> None:

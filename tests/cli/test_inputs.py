@@ -1,5 +1,7 @@
 """Which words of a command line are videos, and which are sentences."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -74,3 +76,86 @@ def test_addresses_are_not_taken_for_paths(word: str) -> None:
 
 def test_sentences_about_addresses_are_sentences() -> None:
     assert split_inputs(["https://example.org is on a screen"]) == ([], ["https://example.org is on a screen"])
+
+
+# --- endings ----------------------------------------------------------------------------------------------------------
+
+ENDINGS = (
+    *("3g2", "3gp", "asf", "avi", "divx", "dv", "f4v", "flv", "gif", "m2ts", "m2v", "m4v", "mkv", "mov", "mp4", "mpe"),
+    *("mpeg", "mpg", "mts", "mxf", "ogm", "ogv", "qt", "rm", "ts", "vob", "webm", "wmv", ""),
+)
+
+
+@pytest.mark.parametrize("change", [str.lower, str.upper, str.title])
+def test_every_ending_of_videos_is_known_in_letters_of_any_size(tmp_path: Path, change: Callable[[str], str]) -> None:
+    files = sorted(tmp_path / f"v{number}.{change(ending)}" for number, ending in enumerate(ENDINGS))
+    for file in files:
+        file.touch()
+    assert find_videos([str(tmp_path)]) == split_inputs([str(tmp_path)]) == (files, [])
+
+
+def test_a_sentence_that_ends_in_a_dot_stays_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x_2.").touch()
+    assert split_inputs(["x_2.", "x_3.3G2", "A dog runs."]) == ([Path("x_2."), Path("x_3.3G2")], ["A dog runs."])
+
+
+HEADS = {  # the first bytes of real files
+    "mp4": b"\0\0\0\x20ftypisom",
+    "mov": b"\0\0\0\x08wide\0\0\0\0mdat",
+    "mkv": b"\x1a\x45\xdf\xa3\x01\0\0\0",
+    "avi": b"RIFF\x24\x10\0\0AVI LIST",
+    "flv": b"FLV\x01\x05",
+    "wmv": b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",
+    "vob": b"\0\0\x01\xba\x44\0",
+    "m2v": b"\0\0\x01\xb3\x16\0",
+    "264": b"\0\0\0\x01\x67\x64",
+    "ogv": b"OggS\0\x02" + bytes(22) + b"\x80theora",
+    "ts": (b"G" + bytes(187)) * 3,
+    "m2ts": (bytes(4) + b"G" + bytes(187)) * 3,
+}
+
+
+@pytest.mark.parametrize("kind", HEADS)
+@pytest.mark.parametrize("name", ["clip", "clip.download", "clip.mp4.part"])
+def test_what_begins_like_a_video_and_is_passed_over_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str, name: str
+) -> None:
+    (tmp_path / "known.mp4").touch()
+    (tmp_path / name).write_bytes(HEADS[kind] + bytes(400))
+    assert find_videos([str(tmp_path)])[0] == [tmp_path / "known.mp4"]
+    (told,) = caplog.messages
+    assert told.startswith(f"below {tmp_path}, files that begin like videos are passed over for their endings: 1, ")
+    assert str(tmp_path / name) in told
+
+
+def test_many_passed_over_are_counted_with_an_example(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(12):
+        (tmp_path / f"clip{number:02}.xyz").write_bytes(HEADS["mkv"])
+    with pytest.raises(ValueError, match=r"holds no video; known endings are .*3g2 .*webm"):
+        find_videos([str(tmp_path)])
+    assert "passed over for their endings: 12, such as" in caplog.text
+    assert "clip00.xyz" in caplog.text and "clip01.xyz" not in caplog.text
+
+
+def test_what_only_lies_beside_videos_is_passed_over_in_silence(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Text, pictures, sound in a video's container; and what would wait for ever or cannot be read."""
+    (tmp_path / "known.mp4").touch()
+    (tmp_path / "notes.xyz").write_text("RIFF and FLV are containers\n" * 20)
+    (tmp_path / "song.m4a").write_bytes(HEADS["mp4"])
+    (tmp_path / "picture").write_bytes(b"\0\0\0\x20ftypheic")
+    (tmp_path / "empty").touch()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "lost").symlink_to(tmp_path / "nothing")
+    assert find_videos([str(tmp_path)])[0] == [tmp_path / "known.mp4"]
+    assert caplog.messages == []
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused by hand: the tests may run as a user who may read everything."""
+    monkeypatch.setattr("mmpt.cli.inputs.videos_below", lambda folder: ([], [f"the folder {folder} cannot be read"]))
+    told: list[str] = []
+    assert split_inputs([str(tmp_path), "a dog"], told.append) == ([], ["a dog"])
+    assert told == [f"the folder {tmp_path} cannot be read"]
