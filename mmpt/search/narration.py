@@ -25,11 +25,14 @@ class Found:
         digest: the first 16 hexadecimal digits of the file's SHA-256; empty without a file, or with one of no use.
         subtitles: what it says; None likewise.
         problem: why the file is of no use; empty when it is.
+        order: of several files of one video the first in this order is taken: how well its language fits, 0 best, and
+            its path.
     """
 
     digest: str = ""
     subtitles: Subtitles | None = None
     problem: str = ""
+    order: tuple[int, str] = (0, "")
 
     def captions(self, video_id: str, seconds: int) -> list[Caption]:
         """Give the captions, automatic ones without what they say twice.
@@ -82,17 +85,18 @@ class CaptionFinder:
         place = video.parent if self._folder is None else self._folder
         if place not in self._listed:
             self._listed[place] = _list(place, deep=self._folder is not None)
-        path = self._choose(self._listed[place].get(video.stem, []))
-        if path is None:
+        chosen = self._choose(self._listed[place].get(video.stem, []))
+        if chosen is None:
             return Found()
+        rank, path = chosen
         try:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()[:DIGITS]
-            return Found(digest, read_subtitles(path, encoding=self._encoding or None))
+            return Found(digest, read_subtitles(path, encoding=self._encoding or None), order=(rank, str(path)))
         except (OSError, ValueError) as error:
             reason = str(error) if str(path) in str(error) else f"{path}: {error}"
             return Found(problem=f"its subtitles are left out: {reason}")
 
-    def _choose(self, files: list[tuple[str, Path]]) -> Path | None:
+    def _choose(self, files: list[tuple[str, Path]]) -> tuple[int, Path] | None:
         wanted = self._language
         if wanted:
             ranks = {wanted: 0, "": 2}
@@ -101,7 +105,7 @@ class CaptionFinder:
             ]
         else:
             ranked = [(0 if not spoken else 1, path) for spoken, path in files]
-        return min(ranked)[1] if ranked else None
+        return min(ranked, default=None)
 
 
 def _list(folder: Path, *, deep: bool) -> dict[str, list[tuple[str, Path]]]:
