@@ -33,12 +33,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="port, or 0 for a free one (%(default)s)")
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
-    safety = parser.add_argument_group("safety")
+    safety = parser.add_argument_group("safety, and servers behind a proxy")
     safety.add_argument(
         "--token", help="what clients must know; $MMPT_TOKEN is better, since others can see what a command was given"
     )
     safety.add_argument(
         "--allow-host", action="append", default=[], metavar="NAME", help="a name that browsers may call this server by"
+    )
+    safety.add_argument(
+        "--root-path",
+        default="",
+        metavar="PATH",
+        help="the path below which a proxy shows this server, where the proxy keeps it in what it asks: /videos",
     )
     uploads = parser.add_argument_group("uploads")
     uploads.add_argument(
@@ -105,6 +111,7 @@ def make_settings(args: argparse.Namespace) -> "Settings":
         port=args.port,
         token=args.token or os.environ.get("MMPT_TOKEN") or None,
         hosts=tuple(args.allow_host),
+        root_path=args.root_path.rstrip("/"),
         uploads=_upload_folder(args),
         upload_bytes=int(args.upload_mib * MIB),
         upload_seconds=args.upload_minutes * 60,

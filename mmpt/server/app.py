@@ -16,6 +16,7 @@ from mmpt.server.hall import Hall
 from mmpt.server.metrics import Metrics
 from mmpt.server.security import Guard
 from mmpt.server.settings import Settings
+from mmpt.server.streaming import HEAD_ONLY
 
 ABOUT = """Search the moments of one's own videos.
 
@@ -45,6 +46,7 @@ def build_app(library: VideoLibrary, settings: Settings, opening: Mapping[str, A
         docs_url=None,  # FastAPI's pages load scripts from elsewhere; /docs is our own
         redoc_url=None,
         openapi_url="/api/openapi.json",
+        redirect_slashes=False,  # it would redirect to the address that a proxy asked for, which no browser can reach
         lifespan=_lifespan,
     )
     app.state.hall = place
@@ -53,10 +55,36 @@ def build_app(library: VideoLibrary, settings: Settings, opening: Mapping[str, A
     if place.uploads is not None:
         app.include_router(upload_api.router)
     app.include_router(pages.router)
-    app.openapi = lambda: _schema(app)  # pyright: ignore[reportAttributeAccessIssue] - FastAPI's way to change it
-    app.add_middleware(Guard, settings=settings)
-    app.add_middleware(Meter, metrics=place.metrics)  # the outermost: it counts what the guard refuses too
+    app.openapi = lambda: _schema(app, settings.root_path)  # pyright: ignore[reportAttributeAccessIssue] - FastAPI's way to change it
+    app.add_middleware(Guard, settings=settings, wrong_tokens=place.wrong_tokens)
+    app.add_middleware(Meter, metrics=place.metrics)  # outside of the guard: it counts what the guard refuses too
+    app.add_middleware(RequestNormalizer, root_path=settings.root_path)  # the outermost
     return app
+
+
+class RequestNormalizer:
+    """Takes off the root path, and makes the GET of a HEAD, whose body the web server leaves out.
+
+    Args:
+        app: the application.
+        root_path: the path below which a proxy shows it; a proxy may keep it in what it asks, or take it off.
+    """
+
+    def __init__(self, app: ASGIApp, root_path: str) -> None:
+        self._app = app
+        self._root_path = root_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "http":
+            path = (
+                f"/{scope['path'].lstrip('/')}"  # "//api" is what is left of "/videos/api" where "/videos" becomes "/"
+            )
+            if path == self._root_path or path.startswith(f"{self._root_path}/"):
+                path = f"/{path[len(self._root_path) :].lstrip('/')}"
+            head = scope["method"] == "HEAD"
+            scope = {**scope, "path": path, "method": "GET" if head else scope["method"], HEAD_ONLY: head}
+        await self._app(scope, receive, send)
 
 
 class Meter:
@@ -81,7 +109,8 @@ class Meter:
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 route = getattr(scope.get("route"), "path", "other")
-                method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST") else "other"
+                method = "HEAD" if scope[HEAD_ONLY] else scope["method"]
+                method = method if method in ("GET", "HEAD", "POST") else "other"
                 self._metrics.request(method, route, message["status"], time.perf_counter() - begin)
             await send(message)
 
@@ -101,11 +130,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await place.pictures.close()
 
 
-def _schema(app: FastAPI) -> dict:
+def _schema(app: FastAPI, root_path: str) -> dict:
     """The OpenAPI schema, without the form of errors that FastAPI would give by itself."""
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         for name in ("HTTPValidationError", "ValidationError"):
             schema.get("components", {}).get("schemas", {}).pop(name, None)
+        schema["servers"] = [{"url": root_path or ".."}]  # seen from the schema, so that any proxy's path is right
         app.openapi_schema = schema
     return app.openapi_schema

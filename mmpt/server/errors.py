@@ -4,11 +4,12 @@ import logging
 import math
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +21,7 @@ NAMES = {
     405: "method_not_allowed",
     409: "conflict",
     411: "length_required",
+    412: "precondition_failed",
     413: "too_large",
     415: "unsupported_type",
     416: "range_not_satisfiable",
@@ -98,9 +100,24 @@ def install(app: FastAPI) -> None:
         return ProblemError(422, _faults(error), "see /api/openapi.json for what is allowed").response()
 
     @app.exception_handler(HTTPException)
-    async def http(_: Request, error: HTTPException) -> JSONResponse:
+    async def http(request: Request, error: HTTPException) -> Response:
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(_allowed(request))
+            if request.method == "OPTIONS":
+                return Response(status_code=204, headers=headers)
         hint = "see /api/openapi.json for what there is"
-        return ProblemError(error.status_code, str(error.detail), hint, dict(error.headers or {})).response()
+        return ProblemError(error.status_code, str(error.detail), hint, headers).response()
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods that an address takes, of all its routes."""
+    routes = request.app.router.routes
+
+    def takes(method: str) -> bool:
+        return any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+
+    return [*(["GET", "HEAD"] if takes("GET") else []), *(["POST"] if takes("POST") else []), "OPTIONS"]
 
 
 def unexpected(error: Exception) -> ProblemError:

@@ -60,7 +60,7 @@ class Hall:
         self.opening = Gate("checks of files", running=2, waiting=64, patience=PATIENCE)
         self.streaming = Gate("videos", running=settings.streams, waiting=0, patience=1)
         self.pace = Pace("searches", per_second=settings.per_second, burst=settings.burst)
-        self.knocking = Pace("attempts to log in", per_second=0.2, burst=5)
+        self.wrong_tokens = Pace("wrong tokens", per_second=0.2, burst=5)
         self.uploads = self._uploads(opening or {})
         self._snapshot = Snapshot(-1)
 

@@ -12,6 +12,7 @@ from fastapi.responses import RedirectResponse
 from mmpt.server.errors import ProblemError
 from mmpt.server.hall import client, hall
 from mmpt.server.security import COOKIE, SESSION_SECONDS, Sessions
+from mmpt.server.streaming import precondition
 
 FOLDER = Path(__file__).parent / "page"
 TYPES = {
@@ -87,20 +88,31 @@ async def login_form(request: Request) -> Response:
 async def login(request: Request) -> Response:
     """Take the token, and give a cookie that stands for it; what was to be opened is opened then."""
     place = hall(request)
-    place.knocking.take(client(request))
     given = parse_qs(await _form(request)).get("token", [""])[0].strip()
     query = f"?{request.url.query}" if request.url.query else ""
+    answer = RedirectResponse(f"{place.settings.root}/{query}", status_code=303)
     if place.settings.token is None:
-        return RedirectResponse(f"/{query}", status_code=303)
+        return answer
     sessions = Sessions(place.settings.token)
     if not sessions.knows(given):
+        place.wrong_tokens.take(client(request))  # only wrong ones are counted: who guesses locks nobody out
         return _send("refused.html", request, status=401)
-    answer = RedirectResponse(f"/{query}", status_code=303)
-    secure = request.url.scheme == "https"
     answer.set_cookie(
-        COOKIE, sessions.new(), max_age=SESSION_SECONDS, path="/", httponly=True, samesite="lax", secure=secure
+        COOKIE,
+        sessions.new(),
+        max_age=SESSION_SECONDS,
+        path=None,  # as the browser sees the folder of this form, below whatever path a proxy shows it
+        httponly=True,
+        samesite="lax",
+        secure=_is_encrypted(request),
     )
     return answer
+
+
+def _is_encrypted(request: Request) -> bool:
+    """Whether the browser speaks TLS, if only to a proxy; who lies about it keeps a cookie from himself."""
+    forwarded = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
+    return "https" in (request.url.scheme, forwarded, request.headers.get("origin", "").partition("://")[0])
 
 
 async def _form(request: Request) -> str:
@@ -120,7 +132,14 @@ def _send(name: str, request: Request, *, status: int = 200) -> Response:
     found = ASSETS.get(name)
     if found is None:
         raise ProblemError(404, "the page has no such file", "open / for the page")
-    headers = {"Cache-Control": "no-cache", "ETag": found.tag}
-    if status == 200 and request.headers.get("if-none-match") == found.tag:
-        return Response(status_code=304, headers=headers)
-    return Response(found.content, status_code=status, media_type=found.type, headers=headers)
+    content, tag = found.content, found.tag
+    root_path = hall(request).settings.root_path
+    if root_path and name.endswith(".html"):  # right also where the page is opened without a slash after the path
+        content = content.replace(b'="./', b'="%s/' % root_path.encode())
+        tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
+    headers = {"Cache-Control": "no-cache", "ETag": tag}
+    if status == 200:
+        status = precondition(request.headers, tag)
+    if status in (304, 412):
+        return Response(status_code=status, headers=headers)
+    return Response(content, status_code=status, media_type=found.type, headers=headers)

@@ -3,16 +3,19 @@
 import hashlib
 import hmac
 import ipaddress
+import re
 import secrets
 import socket
 import time
-from http.cookies import CookieError, SimpleCookie
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mmpt.server.errors import ProblemError, unexpected
-from mmpt.server.settings import Settings, is_loopback
+from mmpt.server.hall import client
+from mmpt.server.limits import Pace
+from mmpt.server.settings import Settings, ascii_name, is_loopback
 
 COOKIE = "mmpt_session"
 SESSION_SECONDS = 7 * 24 * 3600
@@ -20,6 +23,8 @@ CUSTOM_HEADER = "x-mmpt"  # a page of another origin cannot send it without aski
 OPEN = ("/login", "/api/health", "/page/")  # what needs no token: the way in, and "does it run?"
 UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 SAME = ("same-origin", "none")  # Sec-Fetch-Site of our own page, and of an address that a person typed
+UNSPECIFIED = ("0.0.0.0", "::")  # leads a browser to this machine, but is nobody's address
+HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::[0-9]{0,5})?")  # an IPv6 address, or a name or IPv4
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -74,12 +79,16 @@ class Guard:
     Args:
         app: the application.
         settings: the server's.
+        wrong_tokens: how fast one client may send wrong tokens.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, wrong_tokens: Pace) -> None:
         self._app = app
         self._hosts = allowed_hosts(settings)
+        self._named = {ascii_name(name) for name in settings.hosts}
+        self._root = settings.root
         self._sessions = Sessions(settings.token) if settings.token else None
+        self._wrong_tokens = wrong_tokens
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -116,20 +125,17 @@ class Guard:
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         path, method = scope["path"], scope["method"]
-        host = headers.get("host", "")
-        if not self._is_ours(host):
-            raise ProblemError(
-                421,
-                f"this server is not called {host[:100]!r}",
-                "open it by its address, or start it with --allow-host NAME",
-            )
-        _check_origin(path, method, host, headers)
-        if self._sessions is None or path.startswith(OPEN) or self._is_known(self._sessions, headers):
+        host = self._check_host(headers)
+        self._check_origin(path, method, host, headers)
+        if self._sessions is None or path.startswith(OPEN) or self._is_known(self._sessions, scope, headers):
             return
         if path in ("/", "/docs"):
             query = scope["query_string"].decode("latin-1")  # what was to be opened is opened after the login
             raise ProblemError(
-                303, "a token is needed", "log in", {"Location": f"/login?{query}" if query else "/login"}
+                303,
+                "a token is needed",
+                "log in",
+                {"Location": f"{self._root}/login?{query}" if query else f"{self._root}/login"},
             )
         raise ProblemError(
             401,
@@ -138,48 +144,70 @@ class Guard:
             {"WWW-Authenticate": "Bearer"},
         )
 
-    def _is_ours(self, host: str) -> bool:
-        """An address cannot be made to mean another machine; a name can (DNS rebinding), so names are listed."""
-        name = _without_port(host).lower().rstrip(".")
-        return name in self._hosts or _is_address(name)
+    def _check_host(self, headers: Headers) -> str:
+        """Give the Host header, if it is one of ours; a foreign site can make its name mean this machine."""
+        given = headers.getlist("host")
+        name = host_name(given[0]) if len(given) == 1 else None
+        if name is None or not (name in self._hosts or (_is_address(name) and name not in UNSPECIFIED)):
+            raise ProblemError(
+                421,
+                f"this server is not called {', '.join(given)[:100]!r}",
+                f"open it by its address, or start it with --allow-host {name or 'NAME'}",
+            )
+        return given[0]
 
-    @staticmethod
-    def _is_known(sessions: Sessions, headers: Headers) -> bool:
+    def _check_origin(self, path: str, method: str, host: str, headers: Headers) -> None:
+        """Refuse what another site's page asks for: it must neither change anything nor read or burden the library."""
+        if not path.startswith("/api/") and method not in UNSAFE:
+            return
+        if headers.get("sec-fetch-site", "none") not in SAME:
+            raise ProblemError(403, "another site's page asks for this", "use the server's own page, or no browser")
+        origin = headers.get("origin")
+        if origin is not None and origin.partition("://")[2].lower() != host.lower():
+            name = _origin_name(origin)
+            if name is None:
+                raise ProblemError(403, "another site's page asks for this", "use the server's own page")
+            if name not in self._named:
+                raise ProblemError(
+                    403,
+                    f"a page of {origin[:100]} asks for this, and the request calls this server {host}",
+                    f"if that is this server's own page behind a proxy, start the server with --allow-host {name}, or "
+                    "have the proxy keep the Host header (nginx: proxy_set_header Host $http_host;)",
+                )
+        if method in UNSAFE and path.startswith("/api/") and CUSTOM_HEADER not in headers:
+            raise ProblemError(
+                403, f"the header {CUSTOM_HEADER} is missing", f"send it, with any value: {CUSTOM_HEADER}: 1"
+            )
+
+    def _is_known(self, sessions: Sessions, scope: Scope, headers: Headers) -> bool:
+        """Whether the request carries the token or a session; the right token passes however many wrong ones came."""
         kind, _, token = headers.get("authorization", "").partition(" ")
-        if kind.lower() == "bearer":
-            return sessions.knows(token.strip())
-        return sessions.valid(_cookie(headers))
+        if kind.lower() != "bearer":
+            return any(sessions.valid(session) for session in _sessions(headers))
+        if sessions.knows(token.strip()):
+            return True
+        self._wrong_tokens.take(client(Request(scope)))
+        return False
 
 
 def allowed_hosts(settings: Settings) -> frozenset[str]:
     """Give the names that a server answers to; addresses are allowed besides."""
-    names = {"localhost", *settings.hosts}
+    names = {"localhost", *map(ascii_name, settings.hosts)}
     if not is_loopback(settings.host):
-        names |= {settings.host, socket.gethostname()}
-    return frozenset(name.lower() for name in names)
+        names |= {settings.host.lower(), socket.gethostname().lower()}
+    return frozenset(names)
 
 
-def _check_origin(path: str, method: str, host: str, headers: Headers) -> None:
-    """Refuse what another site's page asks for: it must neither change anything nor read or burden the library."""
-    site = headers.get("sec-fetch-site", "none")
-    origin = headers.get("origin")
-    ours = site in SAME and (origin is None or origin.partition("://")[2] == host)
-    if path.startswith("/api/") and not ours:
-        raise ProblemError(403, "another site's page asks for this", "use the server's own page, or no browser")
-    if method not in UNSAFE:
-        return
-    if not ours:
-        raise ProblemError(403, "another site's page asks for this", "use the server's own page")
-    if path.startswith("/api/") and CUSTOM_HEADER not in headers:
-        raise ProblemError(
-            403, f"the header {CUSTOM_HEADER} is missing", f"send it, with any value: {CUSTOM_HEADER}: 1"
-        )
-
-
-def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.rpartition(":")[0] if host.count(":") == 1 else host
+def host_name(host: str) -> str | None:
+    """The name or address in a Host header, in lower case; None where it is not just that and perhaps a port."""
+    match = HOST.fullmatch(host)
+    if match is None:
+        return None
+    address, name = match.groups()
+    if address is not None:
+        return address.lower() if _is_address(address) else None
+    bare = name.lower().removesuffix(".")  # a name may end in the dot of the root domain, an address may not
+    return None if _is_address(bare) and name.endswith(".") else bare
 
 
 def _is_address(name: str) -> bool:
@@ -190,9 +218,12 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _cookie(headers: Headers) -> str:
-    try:
-        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
-        return ""
-    return found.value if found is not None else ""
+def _origin_name(origin: str) -> str | None:
+    scheme, _, host = origin.partition("://")
+    return host_name(host) if scheme in ("http", "https") else None
+
+
+def _sessions(headers: Headers) -> list[str]:
+    """Every session that a request carries; servers below other paths of the same host use this name, too."""
+    pairs = (part.strip().partition("=") for line in headers.getlist("cookie") for part in line.split(";"))
+    return [value for name, _, value in pairs if name == COOKIE]

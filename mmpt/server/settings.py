@@ -1,12 +1,16 @@
 """What a server may do, and how much of it at a time."""
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 LOOPBACK_NAMES = ("localhost",)
 MIN_TOKEN = 12  # characters; a shorter one can be guessed
 GIB = 1 << 30
+HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?\.?")
+ROOT_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")  # so that it needs no quoting in HTML, URLs or headers
+OWN_PATHS = ("api", "docs", "favicon.ico", "login", "page")  # first segments of the server's own addresses
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,8 @@ class Settings:
         port: the port; 0 lets the system choose.
         token: what a client must know, or None on an address that only this machine reaches.
         hosts: names that a browser may call the server by, besides localhost, addresses and this machine's name.
+        root_path: the path below which a proxy shows the server, such as /videos; empty where there is none, or where
+            the proxy takes it off.
         uploads: the folder for uploaded videos, or None where uploading is off.
         upload_bytes: the largest upload.
         upload_seconds: the longest that an upload's decoding and encoding may take, in seconds of wall time.
@@ -33,6 +39,7 @@ class Settings:
     port: int = 8000
     token: str | None = None
     hosts: tuple[str, ...] = ()
+    root_path: str = ""
     uploads: Path | None = None
     upload_bytes: int = 2 * GIB
     upload_seconds: float = 3600
@@ -43,12 +50,30 @@ class Settings:
     per_second: float = 10
     burst: int = 40
 
+    @property
+    def root(self) -> str:
+        """Where the page's addresses begin: the root path, or "." for the folder of the page itself."""
+        return self.root_path or "."
+
     def check(self) -> None:
         """Refuse what would be unsafe.
 
         Raises:
-            ValueError: other machines could reach the server and it has no token, or the token is too short.
+            ValueError: other machines could reach the server and it has no token, the token is too short, or a name or
+                the root path is not well-formed.
         """
+        for name in self.hosts:
+            ascii_name(name)
+        if self.root_path and not ROOT_PATH.fullmatch(self.root_path):
+            raise ValueError(
+                f"the root path is {self.root_path!r}; give a path such as /videos, without a host, of ASCII letters, "
+                "digits and . _ ~ -"
+            )
+        if self.root_path and self.root_path.split("/")[1] in OWN_PATHS:
+            raise ValueError(
+                f"the root path is {self.root_path}, and the server's own addresses begin like that; choose another, "
+                "or have the proxy take it off and leave the root path out"
+            )
         if self.token is not None and len(self.token) < MIN_TOKEN:
             raise ValueError(
                 f"the token has {len(self.token)} characters, and at least {MIN_TOKEN} are needed; make one with: "
@@ -71,3 +96,24 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host.lower() in LOOPBACK_NAMES
+
+
+def ascii_name(name: str) -> str:
+    """The form in which a browser sends a host name: lower case, without the dot of the root, international as xn--.
+
+    Raises:
+        ValueError: it is not the name or the address of a host.
+    """
+    try:
+        sent = name.encode("idna").decode("ascii") if not name.isascii() else name
+    except UnicodeError:
+        sent = ""
+    try:
+        return str(ipaddress.ip_address(sent.strip("[]")))
+    except ValueError:
+        pass
+    if not HOST_NAME.fullmatch(sent):
+        raise ValueError(
+            f"{name!r} is not the name of a host; give a name such as videos.example.org, without http://, port or path"
+        )
+    return sent.lower().removesuffix(".")

@@ -6,7 +6,7 @@ import re
 import stat
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from email.utils import formatdate
+from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
 
 from anyio import to_thread
@@ -36,7 +36,11 @@ TYPES = {
     ".3gp": "video/3gpp",
     ".ogv": "video/ogg",
 }
-RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
+HEAD_ONLY = "mmpt.head"  # key of a request's scope: only the headers of the answer are asked for
+UNIT = "bytes="
+RANGE = re.compile(r"([0-9]*)-([0-9]*)")
+MAX_DIGITS = 18  # of a place in a file; a number of more is as good as the largest of so many
+ENTITY_TAG = re.compile(r'(W/)?("[^"]*")')
 
 
 @dataclass(frozen=True)
@@ -62,31 +66,78 @@ def choose(asked: str | None, size: int) -> Part:
         size: of the file, in bytes.
 
     Returns:
-        The part to send. Several ranges, other units and nonsense are passed over, as the standard allows: all is sent.
+        The part to send. Other units, nonsense and several ranges inside the file are passed over, as the standard
+        allows: all is sent.
 
     Raises:
-        ProblemError: 416, the range lies outside the file.
+        ProblemError: 416, all that is asked for lies outside the file.
     """
-    match = RANGE.fullmatch(asked.strip().replace(" ", "")) if asked else None
-    if match is None or match.groups() == ("", ""):
-        return Part(0, size, whole=True)
-    first, last = match.groups()
-    if not first:  # the last so many bytes
-        count = min(int(last), size)
-        begin = size - count
-    else:
-        begin = int(first)
-        if last and int(last) < begin:
-            return Part(0, size, whole=True)
-        count = min(int(last) + 1 if last else size, size) - begin
-    if count <= 0:
+    text = (asked or "").replace(" ", "").replace("\t", "").lower()
+    whole = Part(0, size, whole=True)
+    specs = [spec for spec in text.removeprefix(UNIT).split(",") if spec]  # a list may hold empty elements
+    if not text.startswith(UNIT) or not specs:
+        return whole
+    parts = []
+    for spec in specs:
+        match = RANGE.fullmatch(spec)
+        if match is None or match.groups() == ("", ""):
+            return whole
+        first, last = (_place(digits) for digits in match.groups())
+        if first is not None and last is not None and last < first:
+            return whole
+        if first is None:  # the last so many bytes
+            first, last = max(0, size - (last or 0)), size - 1
+        count = min(size - 1 if last is None else last, size - 1) + 1 - first
+        if count > 0:
+            parts.append(Part(first, count, whole=False))
+    if not parts:
         raise ProblemError(
             416,
             f"{asked!r} lies outside the file's {size} bytes",
             "ask for a range inside it",
             {"Content-Range": f"bytes */{size}", "Accept-Ranges": "bytes"},
         )
-    return Part(begin, count, whole=False)
+    return parts[0] if len(parts) == 1 else whole
+
+
+def _place(digits: str) -> int | None:
+    digits = digits.lstrip("0") or digits[:1]
+    return int(digits if len(digits) <= MAX_DIGITS else "9" * MAX_DIGITS) if digits else None
+
+
+def precondition(asked: Headers, tag: str, changed: float | None = None) -> int:
+    """What the conditions of a GET or HEAD make of an answer that would be 200 (RFC 9110, section 13).
+
+    Args:
+        asked: the request's headers.
+        tag: the content's entity tag, a strong one.
+        changed: when it was last changed, Unix time, where that is told.
+
+    Returns:
+        200, 304 (the client has it), or 412 (the client wants it only as it was before).
+    """
+    if "if-match" in asked:
+        if not _names(asked.getlist("if-match"), tag, strong=True):
+            return 412
+    elif changed is not None and (day := _date(asked.get("if-unmodified-since"))) is not None and int(changed) > day:
+        return 412
+    if "if-none-match" in asked:
+        return 304 if _names(asked.getlist("if-none-match"), tag, strong=False) else 200
+    day = _date(asked.get("if-modified-since"))
+    return 304 if changed is not None and day is not None and int(changed) <= day else 200
+
+
+def _names(lines: list[str], tag: str, *, strong: bool) -> bool:
+    """Whether lists of entity tags name one, or are "*", which names any."""
+    listed = ",".join(lines).strip()
+    return listed == "*" or any(opaque == tag and not (weak and strong) for weak, opaque in ENTITY_TAG.findall(listed))
+
+
+def _date(text: str | None) -> float | None:
+    try:
+        return parsedate_to_datetime(text).timestamp() if text else None
+    except (ValueError, OverflowError):  # no date, which is as good as none
+        return None
 
 
 def open_video(record: VideoRecord) -> int:
@@ -158,24 +209,21 @@ class VideoResponse(Response):
         about = os.fstat(file)
         asked = Headers(scope=scope)
         tag, changed = f'"{self._record.id}"', formatdate(int(about.st_mtime), usegmt=True)
-        headers = {
-            "Accept-Ranges": "bytes",
-            "ETag": tag,
-            "Last-Modified": changed,
-            "Cache-Control": "private, no-cache",
-            "Content-Type": self.media_type or "application/octet-stream",
-        }
-        if tag in [part.strip() for part in asked.get("if-none-match", "").split(",")]:
-            await _begin(send, 304, headers)
+        headers = {"ETag": tag, "Last-Modified": changed, "Cache-Control": "private, no-cache"}
+        status = precondition(asked, tag, about.st_mtime)
+        if status != 200:
+            await _begin(send, status, headers)
             await send({"type": "http.response.body"})
             return
-        fresh = asked.get("if-range", tag) in (tag, changed)
-        part = choose(asked.get("range") if fresh else None, about.st_size)
+        head = scope.get(HEAD_ONLY, False)
+        ranged = not head and asked.get("if-range", tag) in (tag, changed)  # ranges are a matter of GET alone
+        part = choose(asked.get("range") if ranged else None, about.st_size)
+        headers |= {"Accept-Ranges": "bytes", "Content-Type": self.media_type or "application/octet-stream"}
         headers["Content-Length"] = str(part.count)
         if not part.whole:
             headers["Content-Range"] = f"bytes {part.first}-{part.first + part.count - 1}/{about.st_size}"
         await _begin(send, 200 if part.whole else 206, headers)
-        left = 0 if scope["method"] == "HEAD" else part.count
+        left = 0 if head else part.count
         place = part.first
         while left and not gone.done():
             block = await to_thread.run_sync(os.pread, file, min(BLOCK, left), place)
@@ -184,7 +232,7 @@ class VideoResponse(Response):
             place, left = place + len(block), left - len(block)
             message = {"type": "http.response.body", "body": block, "more_body": left > 0}
             await send(message)
-        if scope["method"] == "HEAD" or not part.count:
+        if head or not part.count:
             await send({"type": "http.response.body"})
 
 

@@ -4,12 +4,13 @@ import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 import uvicorn
 from starlette.testclient import TestClient
+from starlette.types import ASGIApp
 
 from mmpt.models.scorer import Scorer, load
 from mmpt.search.library import VideoLibrary
@@ -100,11 +101,18 @@ def site(shared_library: Path, scorer: Scorer, tmp_path_factory: pytest.TempPath
     settings = Settings(uploads=folder / "uploads", per_second=1000, burst=1000)
     app = build_app(VideoLibrary(folder, scorer), settings)
     app.state.hall.warm_up()
+    with running(app) as address:
+        yield address, folder
+
+
+@contextmanager
+def running(app: ASGIApp) -> Iterator[str]:
+    """Run an application on a port of this machine; gives its address."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=lambda: server.run(sockets=[listener]), daemon=True)
     with closing(listener):
         thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}", folder
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         server.should_exit = True
         thread.join(20)

@@ -9,9 +9,13 @@ import pytest
 
 from mmpt.models.scorer import Scorer
 from mmpt.search.library import VideoLibrary
+from mmpt.server.app import build_app
+from mmpt.server.settings import Settings
 from mmpt.video.writer import write_video
 from tests.search.making import FPS, frames
-from tests.server.conftest import MARKUP, NAMED
+from tests.server.conftest import MARKUP, NAMED, running
+from tests.server.test_proxy import PREFIX, WAYS, Proxy
+from tests.server.test_security import TOKEN
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: it drives the browser")
@@ -370,3 +374,34 @@ def test_a_warm_search_is_fast(visit):
     begin = time.perf_counter()
     search(page, "boys")
     assert time.perf_counter() - begin < 5
+
+
+@pytest.mark.parametrize("way", ["off", "kept"])
+def test_behind_a_proxy_below_a_path_one_logs_in_searches_plays_and_uploads(
+    browser, shared_library: Path, scorer: Scorer, tmp_path: Path, way: str
+):
+    settings = Settings(token=TOKEN, root_path=WAYS[way], uploads=tmp_path / "up", per_second=1000, burst=1000)
+    app = build_app(VideoLibrary(shared_library, scorer), settings)
+    with running(Proxy(app, way)) as address:
+        page = browser.new_context(viewport=DESK).new_page()
+        page.set_default_timeout(20_000)
+        failed: list[str] = []
+        page.on("response", lambda answer: failed.append(answer.url) if answer.status >= 400 else None)
+        page.on("pageerror", lambda error: failed.append(str(error)))
+        page.goto(f"{address}{PREFIX}/?q=flip+the+pancake")
+        page.locator("#token").fill(TOKEN)
+        page.keyboard.press("Enter")
+        page.locator(".card").first.wait_for()
+        assert page.url == f"{address}{PREFIX}/?q=flip+the+pancake"
+        search(page, "pour the water")
+        page.locator(".card .name a").first.click()
+        playing(page)
+        assert page.url.startswith(f"{address}{PREFIX}/?q=pour+the+water&video=")
+        until(page, "document.querySelector('.card img').naturalWidth > 0")
+        assert not failed, failed
+        page.locator("#upload-open").click()
+        page.locator("#files").set_input_files({"name": "a.mp4", "mimeType": "video/mp4", "buffer": b"no video" * 20})
+        page.locator("#jobs li", has_text="does not begin like a video").wait_for()
+        page.goto(f"{address}{PREFIX}/docs")
+        page.locator("h2", has_text=f"GET {PREFIX}/api/search").wait_for()
+        page.context.close()

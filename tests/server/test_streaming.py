@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.datastructures import Headers
 
 from mmpt.search.records import VideoRecord
 from mmpt.server.errors import ProblemError
 from mmpt.server.limits import Gate
-from mmpt.server.streaming import BLOCK, Part, VideoResponse, choose, open_video
+from mmpt.server.streaming import BLOCK, Part, VideoResponse, choose, open_video, precondition
 
 SIZE = 1000
+TAG = '"0123456789abcdef"'
 
 
 @pytest.mark.parametrize(
@@ -32,14 +34,28 @@ SIZE = 1000
         ("items=0-1", Part(0, SIZE, whole=True)),
         ("bytes=-", Part(0, SIZE, whole=True)),
         ("bytes=٣-٤", Part(0, SIZE, whole=True)),
-        ("bytes=" + "9" * 40 + "-", Part(0, SIZE, whole=True)),
+        ("BYTES=10-19", Part(10, 10, whole=False)),
+        ("Bytes=-010", Part(990, 10, whole=False)),
+        ("bytes=10-" + "9" * 5000, Part(10, 990, whole=False)),
+        ("bytes=-" + "9" * 40, Part(0, SIZE, whole=False)),
+        ("bytes=,10-19 ,\t,", Part(10, 10, whole=False)),  # a list of one
+        ("bytes=10-19,5000-", Part(10, 10, whole=False)),  # of which one lies inside
+        ("bytes=10-19,x", Part(0, SIZE, whole=True)),
+        ("bytes=10-19,5-4", Part(0, SIZE, whole=True)),
+        ("bytes=", Part(0, SIZE, whole=True)),
+        ("bytes", Part(0, SIZE, whole=True)),
+        ("bytes=--5", Part(0, SIZE, whole=True)),
+        ("bytes=1-2-3", Part(0, SIZE, whole=True)),
     ],
 )
 def test_a_range_is_read_as_the_standard_says(asked: str | None, part: Part):
     assert choose(asked, SIZE) == part
 
 
-@pytest.mark.parametrize("asked", ["bytes=1000-", "bytes=5000-6000", "bytes=-0"])
+@pytest.mark.parametrize(
+    "asked",
+    ["bytes=1000-", "bytes=5000-6000", "bytes=-0", "bytes=" + "9" * 40 + "-", "bytes=1000-,-0", "BYTES=1000-1001"],
+)
 def test_a_range_outside_the_file_is_416_and_says_the_size(asked: str):
     with pytest.raises(ProblemError) as caught:
         choose(asked, SIZE)
@@ -55,6 +71,39 @@ def test_what_is_sent_lies_in_the_file_whatever_is_asked(asked: str, size: int):
         return
     assert part.first >= 0 and part.first + part.count <= size
     assert part.count == size if part.whole else part.count > 0
+
+
+EARLIER, LATER = "Mon, 01 Jan 2001 00:00:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT"
+WHEN = 1_600_000_000.5  # of the last change
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        ({}, 200),
+        ({"If-None-Match": TAG}, 304),
+        ({"If-None-Match": f"W/{TAG}"}, 304),  # the comparison is weak
+        ({"If-None-Match": "*"}, 304),
+        ({"If-None-Match": f'"a,b", W/"c" ,, {TAG}'}, 304),
+        ({"If-None-Match": '"other"'}, 200),
+        ({"If-None-Match": TAG.strip('"')}, 200),  # no entity tag
+        ({"If-None-Match": '"other"', "If-Modified-Since": LATER}, 200),  # a tag counts alone
+        ({"If-Modified-Since": LATER}, 304),
+        ({"If-Modified-Since": "Sun, 13 Sep 2020 12:26:40 GMT"}, 304),
+        ({"If-Modified-Since": EARLIER}, 200),
+        ({"If-Modified-Since": "yesterday"}, 200),
+        ({"If-Match": TAG}, 200),
+        ({"If-Match": "*"}, 200),
+        ({"If-Match": f"W/{TAG}"}, 412),  # the comparison is strong
+        ({"If-Match": '"other"'}, 412),
+        ({"If-Match": '"other"', "If-None-Match": TAG}, 412),
+        ({"If-Unmodified-Since": EARLIER}, 412),
+        ({"If-Unmodified-Since": LATER}, 200),
+        ({"If-Unmodified-Since": EARLIER, "If-Match": TAG}, 200),
+    ],
+)
+def test_conditions_are_read_as_the_standard_says(asked: dict[str, str], status: int):
+    assert precondition(Headers(asked), TAG, WHEN) == status
 
 
 def record(path: Path) -> VideoRecord:

@@ -1,5 +1,7 @@
 // Talking to the server: JSON in, errors that say what to do, and a second try when it is busy.
 
+import { at } from "./dom.js";
+
 const TRIES = 3;
 
 export class ApiError extends Error {
@@ -13,7 +15,7 @@ export class ApiError extends Error {
 export function address(path, parameters = {}) {
   const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined && value !== "");
   const query = new URLSearchParams(given).toString();
-  return query ? `${path}?${query}` : path;
+  return at(query ? `${path}?${query}` : path);
 }
 
 export async function get(path, parameters = {}, signal = undefined) {
@@ -30,7 +32,7 @@ export async function get(path, parameters = {}, signal = undefined) {
 
 /** Make an error of an answer; without a session, go and log in. */
 export async function problem(answer) {
-  if (answer.status === 401) location.assign(`/login${location.search}`);
+  if (answer.status === 401) location.assign(at(`login${location.search}`));
   let told = {};
   try {
     told = await answer.json();

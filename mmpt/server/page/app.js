@@ -1,12 +1,12 @@
 // The page: a search in the address -> results -> a player. Everything that is shown stands in the address.
 
-import { get } from "/page/api.js";
-import { momentCard, skeletons, videoCard, walk } from "/page/cards.js";
-import { $, calm, count, duration, make, timecode } from "/page/dom.js";
-import { listen } from "/page/keys.js";
-import { Player } from "/page/player.js";
-import * as states from "/page/state.js";
-import { Uploads } from "/page/uploads.js";
+import { get } from "./api.js";
+import { momentCard, skeletons, videoCard, walk } from "./cards.js";
+import { $, calm, count, duration, make, timecode } from "./dom.js";
+import { listen } from "./keys.js";
+import { Player } from "./player.js";
+import * as states from "./state.js";
+import { Uploads } from "./uploads.js";
 
 const PART = 24; // cards at a time
 const LOOK = 2000; // milliseconds between looks at whether the library has changed
@@ -30,7 +30,7 @@ async function show({ focus = false } = {}) {
   $("renew").hidden = true;
   $("more").hidden = true;
   try {
-    if (!library) library = await get("/api/library", {}, signal);
+    if (!library) library = await get("api/library", {}, signal);
     if (states.searches(state)) await showMoments(signal);
     else await showVideos(signal);
     clearTimeout(slow);
@@ -45,7 +45,7 @@ async function show({ focus = false } = {}) {
 async function showMoments(signal) {
   const threshold = state.all ? { threshold: "none" } : {};
   const asked = { ...states.query(state), ...states.filters(state), mode: state.mode, limit, ...threshold };
-  const found = await get("/api/search", asked, signal);
+  const found = await get("api/search", asked, signal);
   moments = found.moments;
   listed = [];
   const what = state.like ? "this moment" : `“${state.q}”`;
@@ -62,7 +62,7 @@ async function showMoments(signal) {
 }
 
 async function showVideos(signal) {
-  const found = await get("/api/videos", { ...states.filters(state), sort: "added", limit: Math.min(limit, 1000) }, signal);
+  const found = await get("api/videos", { ...states.filters(state), sort: "added", limit: Math.min(limit, 1000) }, signal);
   listed = found.videos;
   moments = [];
   document.title = "Search your videos – mmpt";
@@ -166,7 +166,7 @@ async function openPlayer() {
   const index = current();
   $("cards").children[index]?.classList.add("current");
   try {
-    const video = moments[index]?.video || listed[index] || (await get(`/api/videos/${state.video}`));
+    const video = moments[index]?.video || listed[index] || (await get(`api/videos/${state.video}`));
     const here = moments.filter((moment) => moment.video.id === video.id).map((moment) => ({ ...moment, current: moment === moments[index] }));
     $("previous").disabled = $("next").disabled = cards() < 2;
     await player.open(video, Number(state.at) || 0, here, states.searches(state) ? states.query(state) : null);
@@ -230,7 +230,7 @@ function pressCard(event) {
 
 async function lookForChanges() {
   if (document.hidden || !library) return;
-  const now = await get("/api/library").catch(() => null);
+  const now = await get("api/library").catch(() => null);
   if (!now || now.version === library.version) return;
   const shows = states.searches(state) || player.shown;
   library = now;

@@ -1,7 +1,7 @@
 // Results as a grid of cards: pictures, time codes, scores, and arrow keys among them.
 
-import { $, duration, make, timecode } from "/page/dom.js";
-import { link } from "/page/state.js";
+import { $, at, duration, make, timecode } from "./dom.js";
+import { link } from "./state.js";
 
 const WHY = { seen: "seen", said: "said", both: "seen and said" };
 
@@ -40,7 +40,7 @@ export function videoCard(video, state) {
 function bare(video, second, href) {
   const card = $("card").content.firstElementChild.cloneNode(true);
   const picture = card.querySelector("img");
-  const source = `/api/videos/${video.id}/thumbnail?second=${Math.floor(second)}&width=320`;
+  const source = at(`api/videos/${video.id}/thumbnail?second=${Math.floor(second)}&width=320`);
   const waits = [2, 6]; // seconds; a busy server answers later
   picture.src = source;
   picture.addEventListener("load", () => card.classList.remove("blank"));

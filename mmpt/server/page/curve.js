@@ -1,6 +1,6 @@
 // The relevance curve under the player: a slider that shows where a video fits.
 
-import { $, svg, timecode } from "/page/dom.js";
+import { $, svg, timecode } from "./dom.js";
 
 const STEP = { ArrowLeft: -1, ArrowRight: 1, ArrowDown: -1, ArrowUp: 1, PageDown: -10, PageUp: 10 };
 

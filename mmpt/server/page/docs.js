@@ -1,7 +1,7 @@
 // The API as a page, of its own OpenAPI schema.
 
-import { get } from "/page/api.js";
-import { $, make } from "/page/dom.js";
+import { get } from "./api.js";
+import { $, at, make } from "./dom.js";
 
 function kind(schema = {}) {
   if (schema.const) return schema.const;
@@ -17,13 +17,13 @@ function row({ name, in: place, required, schema, description }) {
 
 function endpoint(path, method, about) {
   const rows = (about.parameters || []).map(row);
-  const title = make("h2", {}, make("code", {}, `${method.toUpperCase()} ${path}`), about.summary);
+  const title = make("h2", {}, make("code", {}, `${method.toUpperCase()} ${decodeURI(new URL(at(`.${path}`)).pathname)}`), about.summary);
   const table = rows.length ? [make("table", {}, make("tbody", {}, ...rows))] : [];
   return make("section", { className: "endpoint" }, title, make("p", { className: "faint" }, about.description || ""), ...table);
 }
 
 try {
-  const schema = await get("/api/openapi.json");
+  const schema = await get("api/openapi.json");
   $("about").textContent = schema.info.description;
   const all = Object.entries(schema.paths).flatMap(([path, methods]) => Object.entries(methods).map(([method, about]) => endpoint(path, method, about)));
   $("endpoints").replaceChildren(...all);

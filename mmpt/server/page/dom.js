@@ -1,5 +1,8 @@
 // Small helpers. Text goes into the page as text only: nothing here, or anywhere, makes markup of a string.
 
+/** An address of this server, below whatever path a proxy shows it. */
+export const at = (path) => new URL(path, new URL("..", import.meta.url)).href;
+
 export const $ = (id) => document.getElementById(id);
 
 /** Make an element: make("p", {className: "note"}, "text", anotherElement). */

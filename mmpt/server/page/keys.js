@@ -1,7 +1,7 @@
 // Keys that work anywhere on the page, but not while one types or a dialog is open. Single letters, digits and signs can
 // be turned off, for those who speak to their browser or press keys by mistake.
 
-import { $ } from "/page/dom.js";
+import { $ } from "./dom.js";
 
 const MODES = { 1: "both", 2: "seen", 3: "said" };
 

@@ -1,8 +1,8 @@
 // The player: a video at its moment, or stills of it where the browser cannot play it, with curve and transcript.
 
-import { get, problem } from "/page/api.js";
-import { Curve } from "/page/curve.js";
-import { $, calm, count, duration, make, timecode } from "/page/dom.js";
+import { get, problem } from "./api.js";
+import { Curve } from "./curve.js";
+import { $, at, calm, count, duration, make, timecode } from "./dom.js";
 
 export class Player {
   constructor() {
@@ -46,10 +46,10 @@ export class Player {
     this.wanted = true;
     this.screen(false);
     this.note("");
-    const track = make("track", { kind: "captions", label: "Captions", src: `/api/videos/${video.id}/captions` });
+    const track = make("track", { kind: "captions", label: "Captions", src: at(`api/videos/${video.id}/captions`) });
     this.video.replaceChildren(...(video.captions ? [track] : []));
     this.video.poster = this.picture(this.target);
-    this.video.src = `/api/videos/${video.id}/stream`;
+    this.video.src = at(`api/videos/${video.id}/stream`);
     this.curve.at(this.target);
   }
 
@@ -99,7 +99,7 @@ export class Player {
   async cannotPlay() {
     if (!this.shown || !this.video.getAttribute("src")) return;
     const shown = this.shown;
-    const answer = await fetch(`/api/videos/${shown}/thumbnail?second=0&width=160`).catch(() => null);
+    const answer = await fetch(at(`api/videos/${shown}/thumbnail?second=0&width=160`)).catch(() => null);
     if (this.shown !== shown) return;
     if (answer && (answer.status === 404 || answer.status === 409)) {
       const error = await problem(answer);
@@ -124,7 +124,7 @@ export class Player {
   }
 
   picture(second) {
-    return `/api/videos/${this.shown}/thumbnail?second=${Math.floor(second)}&width=640`;
+    return at(`api/videos/${this.shown}/thumbnail?second=${Math.floor(second)}&width=640`);
   }
 
   note(text) {
@@ -145,7 +145,7 @@ export class Player {
       return;
     }
     try {
-      const curve = await get("/api/curve", { video: video.id, ...asked }, signal);
+      const curve = await get("api/curve", { video: video.id, ...asked }, signal);
       this.curve.show(curve.values);
     } catch (error) {
       if (error.name !== "AbortError") $("curve-about").textContent = `no curve: ${error.message}`;
@@ -161,7 +161,7 @@ export class Player {
     if (!video.captions) return;
     $("transcript-count").textContent = count(video.captions, "line");
     try {
-      const details = await get(`/api/videos/${video.id}`, {}, signal);
+      const details = await get(`api/videos/${video.id}`, {}, signal);
       this.lines = details.said.map((line) => ({ ...line, button: this.line(line) }));
       $("lines").replaceChildren(...this.lines.map((line) => make("li", {}, line.button)));
     } catch (error) {

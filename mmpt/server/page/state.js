@@ -1,5 +1,7 @@
 // What is searched for and played, as it stands in the page's address: to be shared, reloaded, and gone back to.
 
+import { at } from "./dom.js";
+
 const FIELDS = ["q", "like", "from", "to", "mode", "folder", "length", "after", "before", "all", "video", "at"];
 
 export function read(search = location.search) {
@@ -19,12 +21,12 @@ export function link(state) {
     if (state[field] !== "" && state[field] !== undefined && !plain) parameters.set(field, state[field]);
   }
   const query = parameters.toString();
-  return query ? `/?${query}` : "/";
+  return at(query ? `?${query}` : ".");
 }
 
 export function write(state, { replace = false } = {}) {
   const url = link(state);
-  if (url === location.pathname + location.search) return;
+  if (url === location.href) return;
   if (replace) history.replaceState(null, "", url);
   else history.pushState(null, "", url);
 }

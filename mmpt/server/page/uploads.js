@@ -1,7 +1,7 @@
 // Adding videos: sent one after the other, with what becomes of them.
 
-import { get } from "/page/api.js";
-import { $, duration, make, size } from "/page/dom.js";
+import { get } from "./api.js";
+import { $, at, duration, make, size } from "./dom.js";
 
 const LOOK = 700; // milliseconds between looks at what becomes of an upload
 const ENDED = { added: "added: it can be searched now", known: "is in the library already" };
@@ -62,7 +62,7 @@ export class Uploads {
   send({ file, row }) {
     return new Promise((resolve) => {
       const request = new XMLHttpRequest(); // fetch tells nothing of how far a body is sent
-      request.open("POST", `/api/uploads?${new URLSearchParams({ name: file.name || "upload" })}`);
+      request.open("POST", at(`api/uploads?${new URLSearchParams({ name: file.name || "upload" })}`));
       request.setRequestHeader("X-Mmpt", "1");
       request.setRequestHeader("Content-Type", "application/octet-stream");
       request.responseType = "json";
@@ -90,7 +90,7 @@ export class Uploads {
         const done = now.seconds ? `looks through it: ${duration(now.seconds)} done` : "looks through it";
         row.tell(now.state === "waiting" ? "waits for its turn" : done, null);
         await new Promise((resolve) => setTimeout(resolve, LOOK));
-        now = await get(`/api/uploads/${upload.id}`);
+        now = await get(`api/uploads/${upload.id}`);
       }
     } catch (error) {
       row.end("failed", `${error.message}; ${error.hint}`);
