@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -45,7 +46,17 @@ ORDERS: dict[str, Callable[[VideoRecord], Any]] = {
 }
 
 logger = logging.getLogger(__name__)
-router = APIRouter()
+
+
+def given_once(request: Request) -> None:
+    """Refuse a parameter that is given twice, of which one would be passed over."""
+    counts = Counter(name for name, _ in request.query_params.multi_items())
+    twice = [name[:100] for name, count in counts.items() if count > 1]
+    if twice:
+        raise ProblemError(422, f"given more than once: {', '.join(twice[:5])}", "give each parameter once")
+
+
+router = APIRouter(dependencies=[Depends(given_once)])
 HallOf = Annotated[Hall, Depends(hall)]
 Result = TypeVar("Result")
 
@@ -154,7 +165,6 @@ async def thumbnail(
     return Response(picture, media_type="image/jpeg", headers={"Cache-Control": KEEP})
 
 
-@router.head("/api/videos/{video_id}/stream", include_in_schema=False)
 @router.get(
     "/api/videos/{video_id}/stream",
     responses={
@@ -162,6 +172,7 @@ async def thumbnail(
         200: {"content": {kind: {} for kind in [*dict.fromkeys(TYPES.values()), "application/octet-stream"]}},
         206: {"description": "The part that the header Range asks for."},
         304: {"description": "The client has it already."},
+        412: {"description": "It is not what the header If-Match names."},
     },
     response_class=Response,
     summary="A video's file",

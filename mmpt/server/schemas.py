@@ -3,7 +3,7 @@
 import re
 from datetime import date
 from enum import IntEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
@@ -46,21 +46,18 @@ class Which(BaseModel):
     max_seconds: Seconds | None = Field(None, description="Only videos of at most this length.")
 
 
-class SearchAsked(Which):
-    """A search: by words, or by a part of a video of the library."""
+class WordsOrExample(BaseModel):
+    """What is looked for: words, or what looks like a part of a video of the library."""
+
+    model_config = ConfigDict(extra="forbid")
 
     q: Words | None = Field(None, description="What to look for.")
     like: VideoId | None = Field(None, description="In place of q: a video of the library ...")
     start: Seconds = Field(0, description="... from this second ...")
     end: Seconds | None = Field(None, description="... to this one.")
-    mode: Mode = Field("both", description="Search what is seen, what is said, or both.")
-    limit: int = Field(24, ge=1, le=MAX_MOMENTS, description="How many moments at most.")
-    threshold: Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)] | Literal["none"] | None = Field(
-        None, description="The least score; 'none' for whatever comes closest; by default the library's."
-    )
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> "SearchAsked":
+    def _check(self) -> Self:
         if (self.q is None) == (self.like is None):
             raise ValueError("give either q, what to look for, or like, a video")
         if self.end is not None and self.end <= self.start:
@@ -68,18 +65,20 @@ class SearchAsked(Which):
         return self
 
 
-class CurveAsked(BaseModel):
+class SearchAsked(Which, WordsOrExample):
+    """A search: by words, or by a part of a video of the library."""
+
+    mode: Mode = Field("both", description="Search what is seen, what is said, or both.")
+    limit: int = Field(24, ge=1, le=MAX_MOMENTS, description="How many moments at most.")
+    threshold: Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)] | Literal["none"] | None = Field(
+        None, description="The least score; 'none' for whatever comes closest; by default the library's."
+    )
+
+
+class CurveAsked(WordsOrExample):
     """A curve: of one video, by words or by a part of a video."""
 
-    model_config = ConfigDict(extra="forbid")
-
     video: VideoId = Field(description="The video whose curve it is.")
-    q: Words | None = Field(None, description="What to look for.")
-    like: VideoId | None = Field(None, description="In place of q: a video of the library ...")
-    start: Seconds = Field(0, description="... from this second ...")
-    end: Seconds | None = Field(None, description="... to this one.")
-
-    _one_of_both = SearchAsked._one_of_both
 
 
 class ListAsked(Which):

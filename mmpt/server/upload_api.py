@@ -1,14 +1,16 @@
 """The routes of uploads, where they are on."""
 
-from fastapi import APIRouter, Query, Request, Response
+import re
 
-from mmpt.server.api import HallOf
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from mmpt.server.api import HallOf, given_once
 from mmpt.server.errors import ProblemError, answers
 from mmpt.server.hall import client
 from mmpt.server.schemas import UploadId, UploadState
 from mmpt.server.uploads import Upload, Uploads
 
-router = APIRouter()
+router = APIRouter(dependencies=[Depends(given_once)])
 OFF = "start the server with --upload, or index on its machine: mmpt index"
 
 
@@ -44,9 +46,9 @@ async def upload(
     uploads = _on(place.uploads)
     place.pace.take(client(request))
     length = request.headers.get("content-length")
-    announced = int(length) if length is not None and length.isascii() and length.isdigit() else None
+    announced = int(length) if length is not None and re.fullmatch("[0-9]{1,18}", length) else None
     taken = await uploads.take(name, request.stream(), announced)
-    response.headers["Location"] = f"/api/uploads/{taken.id}"
+    response.headers["Location"] = f"uploads/{taken.id}"  # beside this address, below whatever path a proxy shows it
     return _state(taken)
 
 

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from mmpt.models.scorer import Scorer
 from mmpt.search.library import VideoLibrary
-from mmpt.server import hall
+from mmpt.server import hall, streaming
 from mmpt.server.errors import Problem
 from tests.search.making import FPS, frames
 from tests.server.conftest import MARKUP, NAMED, Client
@@ -162,7 +162,15 @@ def test_a_video_is_sent_in_parts(client: TestClient, videos: Path):
     same = client.get(url, headers={"Range": "bytes=0-1", "If-Range": tag})
     other = client.get(url, headers={"Range": "bytes=0-1", "If-Range": '"other"'})
     assert (same.status_code, other.status_code) == (206, 200)
-    assert client.get(url, headers={"If-None-Match": tag}).status_code == 304
+    for known in (tag, f"W/{tag}", "*"):
+        unchanged = client.get(url, headers={"If-None-Match": known, "Range": "bytes=0-1"})
+        assert (unchanged.status_code, unchanged.content, unchanged.headers["etag"]) == (304, b"", tag)
+        assert "content-type" not in unchanged.headers and "cache-control" in unchanged.headers
+    assert client.get(url, headers={"Range": "BYTES=0-1", "If-Range": f"W/{tag}"}).status_code == 200
+    assert client.get(url, headers={"Range": "BYTES=0-1"}).status_code == 206
+    assert client.get(url, headers={"If-Match": '"other"'}).status_code == 412
+    page = client.get("/page/app.js")
+    assert client.get("/page/app.js", headers={"If-None-Match": f"W/{page.headers['etag']}"}).status_code == 304
 
 
 def test_a_file_that_is_gone_or_another_is_not_served(serve: Client, scorer: Scorer, videos: Path, tmp_path: Path):
@@ -220,6 +228,73 @@ def test_no_path_leads_out(client: TestClient, path: str):
 )
 def test_a_bad_search_is_told(client: TestClient, asked: dict):
     refused(client.get("/api/search", params=asked), 422)
+
+
+@pytest.mark.parametrize(
+    "asked", ["", "video={}", "video={}&start=1", "video={}&end=2", "q=dog", "video={}&q=a&like={}"]
+)
+def test_a_curve_without_its_parameters_is_told(client: TestClient, asked: str):
+    video = by_title(client)["pancake.mp4"]["id"]
+    refused(client.get(f"/api/curve?{asked.format(video, video)}"), 422)
+
+
+@pytest.mark.parametrize(
+    "asked", ["search?q=dog&q=cat", "videos?limit=1&limit=2", "curve?q=a&q=a", "uploads?name=a&name=b"]
+)
+def test_a_parameter_given_twice_is_told(serve: Client, tmp_path: Path, asked: str):
+    told = refused(serve(uploads=tmp_path / "up").get(f"/api/{asked}"), 422)
+    assert "more than once" in told["detail"]
+
+
+def test_an_upload_that_announces_an_absurd_size_is_told(serve: Client, tmp_path: Path):
+    client = serve(uploads=tmp_path / "up")
+    headers = {"X-Mmpt": "1", "Content-Length": "9" * 5000}
+    refused(client.post("/api/uploads", content=b"no video", headers=headers), 415)
+
+
+def test_head_is_answered_wherever_get_is_with_the_same_headers_and_no_body(client: TestClient):
+    video = by_title(client)["pancake.mp4"]["id"]
+    base = f"/api/videos/{video}"
+    paths = ["/", "/docs", "/login", "/favicon.ico", "/page/app.js", "/page/none.js", "/api/health", "/api/library"]
+    paths += [
+        "/api/openapi.json",
+        "/api/videos",
+        base,
+        f"{base}/thumbnail?width=160",
+        f"{base}/stream",
+        f"{base}/captions",
+    ]
+    paths += ["/api/search?q=flip+the+pancake&mode=said", "/api/search", f"/api/curve?video={video}&q=dog", "/nowhere"]
+    for path in paths:
+        whole, head = client.get(path), client.head(path)
+        timed = "/api/search?q" in path  # the answer holds how long it took
+        assert (head.status_code, head.content) == (whole.status_code, b""), path
+        assert timed or head.headers == whole.headers, path
+    text = client.get("/api/metrics").text
+    assert 'method="HEAD",route="/api/library",status="200"' in text
+
+
+def test_head_reads_nothing_of_the_video_and_passes_over_ranges(client: TestClient, monkeypatch: pytest.MonkeyPatch):
+    url = f"/api/videos/{by_title(client)['pancake.mp4']['id']}/stream"
+    size = len(client.get(url).content)
+    monkeypatch.setattr(streaming.os, "pread", None)
+    head = client.head(url, headers={"Range": "bytes=0-9"})
+    assert (head.status_code, head.headers["content-length"]) == (200, str(size))
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [("/", "GET, HEAD, OPTIONS"), ("/api/uploads", "GET, HEAD, POST, OPTIONS"), ("/login", "GET, HEAD, POST, OPTIONS")],
+)
+def test_options_and_refused_methods_say_what_is_allowed(serve: Client, tmp_path: Path, path: str, allowed: str):
+    client = serve(uploads=tmp_path / "up")
+    answer = client.options(path)
+    assert (answer.status_code, answer.headers["allow"], answer.content) == (204, allowed, b"")
+    assert "access-control-allow-origin" not in answer.headers
+    answer = client.delete(path, headers={"X-Mmpt": "1"})
+    refused(answer, 405)
+    assert answer.headers["allow"] == allowed
+    refused(client.options("/nowhere"), 404)
 
 
 @pytest.mark.parametrize("words", ['"', "'; DROP TABLE videos; --", "a AND (b", "*", "\x00", "🥞", "\u202e", MARKUP])

@@ -51,7 +51,7 @@ def test_a_video_is_added_and_found_at_once(serve: Client, own_library: Path, tm
     client = serve(own_library, uploads=tmp_path / "up")
     answer = send(client, clip.read_bytes(), "../../../tmp/my holiday <b>.mp4")
     assert answer.status_code == 202
-    assert answer.headers["location"] == f"/api/uploads/{answer.json()['id']}"
+    assert answer.headers["location"] == f"uploads/{answer.json()['id']}"  # beside /api/uploads
     told = ended(client, answer.json()["id"])
     assert (told["state"], told["name"], told["seconds"]) == ("added", "my holiday <b>.mp4", 4), told
     video = client.get(f"/api/videos/{told['video']}").json()
