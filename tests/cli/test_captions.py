@@ -6,8 +6,6 @@ import pickle
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +19,7 @@ from mmpt.cli.main import main
 from mmpt.utils import parallel
 from mmpt.utils.shardedtensor import ShardedTensor, write_meta
 from tests.homes import WORDS
+from tests.processes import start_mmpt
 
 SRT = "1\n00:00:01,000 --> 00:00:03,000\n{}\n\n2\n00:00:02,500 --> 00:00:05,000\n{}\n"
 
@@ -354,8 +353,7 @@ def test_tokenize_killed_at_any_time_goes_on(corpus: Path, bert: str) -> None:
     write_meta(corpus / "shards" / "train_meta.pkl", meta)
     (corpus / "shards" / "val_meta.pkl").unlink()
     words = ["captions", "tokenize", str(corpus / "raw_caption_dedup.pkl"), "--bert-name", bert, "-o"]
-    command = [sys.executable, "-m", "mmpt", *words, str(corpus / "shards")]
-    process = subprocess.Popen(command, env={**os.environ, "RAYON_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
+    process = start_mmpt(*words, corpus / "shards", env={**os.environ, "RAYON_NUM_THREADS": "1"})
     deadline = time.monotonic() + 60
     while len(list((corpus / "shards").glob("*.caps_ids_data.npy"))) < 3 and process.poll() is None:
         assert time.monotonic() < deadline

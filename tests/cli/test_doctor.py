@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import pytest
 
 from mmpt.cli.main import main
+from tests.processes import start_mmpt
 
 TESTS = Path(__file__).parents[1]
 CHECKPOINT = TESTS / "golden/01_checkpoints/videoclip.pt"
@@ -237,14 +236,8 @@ def test_keys_that_are_no_text(home: Path, tmp_path: Path, capsys: pytest.Captur
 
 @pytest.mark.parametrize("arguments", [["projects/retri/videoclip/how2.yaml"], ["--help"]], ids=["project", "help"])
 def test_the_real_command_fits_80_columns(home: Path, arguments: list[str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "mmpt", "doctor", *arguments],
-        cwd=TESTS.parent,
-        env={**os.environ, "COLUMNS": "80"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == (0 if arguments == ["--help"] else 1), done.stderr
-    assert max(map(len, done.stdout.splitlines())) <= 80
-    assert ("mmpt doctor projects" if arguments == ["--help"] else "train_path") in done.stdout
+    with start_mmpt("doctor", *arguments, env={**os.environ, "COLUMNS": "80"}) as process:
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == (0 if arguments == ["--help"] else 1), err
+    assert max(map(len, out.splitlines())) <= 80
+    assert ("mmpt doctor projects" if arguments == ["--help"] else "train_path") in out

@@ -5,8 +5,6 @@ import io
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -24,7 +22,7 @@ from mmpt.video.backbones.s3d import S3DBackbone
 from mmpt.video.claims import Claims
 from mmpt.video.features import extract
 from mmpt.video.jobs import Event, Video
-from tests.conftest import ROOT
+from tests.processes import ForkedProcess, start_mmpt
 from tests.processors.recipes import config
 from tests.video.backbones import FPS
 from tests.video.rendering import lossless, moving, render, shades
@@ -53,19 +51,12 @@ def run(capsys: pytest.CaptureFixture, *words: str | Path) -> tuple[int, str, st
     return code, captured.out, captured.err
 
 
-def start(*words: str | Path) -> subprocess.Popen[str]:
+def start(*words: str | Path) -> ForkedProcess:
     """The command in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "mmpt", "extract", *map(str, words), "--json"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    return start_mmpt("extract", *words, "--json")
 
 
-def finish(process: subprocess.Popen[str]) -> dict:
+def finish(process: ForkedProcess) -> dict:
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     return json.loads(out)

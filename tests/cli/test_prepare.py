@@ -1,12 +1,8 @@
 """`mmpt prepare`: rendered videos and subtitles in, a data set that gives batches out."""
 
 import json
-import os
 import pickle
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -21,6 +17,7 @@ from mmpt.datasets.narrated import documented, keep_places, split_ids
 from mmpt.video.writer import write_video
 from tests.conftest import SHARED
 from tests.homes import WORDS
+from tests.processes import start_mmpt
 
 SENTENCES = ("a woman flips the pancake", "the pancake and water", "two boys arm wrestle", "some water into the pot")
 
@@ -261,12 +258,12 @@ def test_captions_must_be_somewhere(work: Path, capsys: pytest.CaptureFixture[st
 
 def test_killed_at_any_time_it_goes_on(work: Path) -> None:
     words = ["videos", "--captions", "subtitles", "--backbone", "grid", "--bert-name", "bert", "-o", "data/mine"]
-    process = subprocess.Popen([sys.executable, "-m", "mmpt", "prepare", *words], stdout=subprocess.DEVNULL)
+    process = start_mmpt("prepare", *words, cwd=Path.cwd())
     deadline = time.monotonic() + 120
     while not list((work / "data").rglob("features/clip*.npy")) and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait()
     assert prepare() == 0
     assert len(take_batch(work)["video_id"]) >= 3

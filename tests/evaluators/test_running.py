@@ -1,10 +1,7 @@
 """Whole evaluations: what goes on after a stop, what is asked anew, and what is refused before anything runs."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,9 +11,9 @@ import pytest
 from mmpt.cli.main import main
 from mmpt.evaluators import predicting
 from mmpt.evaluators.cards import read_card
-from tests.conftest import ROOT
 from tests.evaluators import worlds
 from tests.evaluators.worlds import RETRIEVAL
+from tests.processes import start_mmpt
 
 OUT = Path("runs/retri/videoclip/vtt_zs/eval")
 SLOW = "predictor=tests.evaluators.slow:SlowRetrieval"
@@ -50,9 +47,7 @@ def results(folder: Path = OUT) -> dict[str, float]:
 
 def test_an_evaluation_goes_on_after_a_kill(world: Path, asked: list[int]) -> None:
     worlds.make_msrvtt()
-    words = [sys.executable, "-m", "mmpt", "evaluate", RETRIEVAL, SLOW]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+    with start_mmpt("evaluate", RETRIEVAL, SLOW, cwd=world) as process:
         until = time.monotonic() + 60
         while len(list(OUT.glob("predictions/*/part_*.npz"))) < 2:
             assert process.poll() is None and time.monotonic() < until, process.communicate()[0]

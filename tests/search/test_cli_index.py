@@ -1,7 +1,6 @@
 """`mmpt index` and `mmpt library`, as they are typed."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from mmpt.search import approximate
 from mmpt.search.library import VideoLibrary
 from mmpt.video.writer import write_video
 from tests.conftest import ROOT
+from tests.processes import ForkedProcess, start_mmpt
 from tests.search.entries import random_entry
 from tests.search.making import SECONDS, frames, make_grid_model, subtitles
 
@@ -162,11 +162,9 @@ def test_indexing_that_is_killed_goes_on_where_it_was(capsys, tmp_path: Path, gr
     for number in range(count):
         write_video(folder / f"{number:02}.mp4", frames(3, seed=100 + number), fps=10)
         (folder / f"{number:02}.srt").write_text(subtitles([f"pancake {number}"]))
-    command = [sys.executable, "-m", "mmpt", "index", str(folder), "--model", str(grid_model), "--library", "kept"]
     done = 0
     for wait in (0.02, 0.15):
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
+        process = start_mmpt("index", folder, "--model", grid_model, "--library", "kept", cwd=tmp_path)
         _wait_for_more(Path("kept"), done, process)
         time.sleep(wait)
         process.send_signal(signal.SIGKILL)
@@ -183,7 +181,7 @@ def test_indexing_that_is_killed_goes_on_where_it_was(capsys, tmp_path: Path, gr
     assert VideoLibrary("kept").check() == [] and len(VideoLibrary("kept").videos()) == count
 
 
-def _wait_for_more(folder: Path, done: int, process: subprocess.Popen[bytes]) -> None:
+def _wait_for_more(folder: Path, done: int, process: ForkedProcess) -> None:
     """Wait until another process has put more videos in than there were."""
     end = time.monotonic() + 300  # a machine may have other work
     while time.monotonic() < end and process.poll() is None:

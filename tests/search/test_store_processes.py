@@ -1,73 +1,68 @@
 """One library and many processes: writers that are killed, writers and readers at the same time."""
 
 import signal
-import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mmpt.search.store import Store
-from tests.conftest import ROOT
+from tests.processes import ROOT, ForkedProcess
 from tests.search.entries import about_store, random_entry
 
-WRITER = """
-import sys
-from mmpt.search.store import Store
-from tests.search.entries import random_entry
 
-store, first, count, step = Store.open(sys.argv[1]), *map(int, sys.argv[2:])
-print("ready", flush=True)
-for number in range(first, first + count):
-    store.put_many([random_entry(number)])
-    print(number, flush=True)
-    if step and number % step == 0:
-        store.put_many([random_entry(number)])  # anew
-        store.delete([random_entry(number - 1).record.id])
-        store.tidy(force=True)
-print("done", flush=True)
-"""
-READER = """
-import sys
-import numpy as np
-from mmpt.search.store import Store
-from tests.search.entries import random_entry
-
-store, last, looks, seen = Store.open(sys.argv[1]), sys.argv[2], 0, 0
-print("ready", flush=True)
-while True:
-    known = store.videos()
-    for video_id, windows, vectors in store.vectors():
-        entry = random_entry(int(video_id, 16))
-        assert np.array_equal(windows, entry.windows) and np.array_equal(vectors, entry.vectors), video_id
-    for video_id, caption, _ in store.full_text("pancake", 5):
-        assert caption in random_entry(int(video_id, 16)).captions, video_id
-    for video_id in list(known)[-3:]:
-        try:
-            assert store.captions(video_id) == random_entry(int(video_id, 16)).captions, video_id
-            assert np.array_equal(store.tokens(video_id), random_entry(int(video_id, 16)).tokens), video_id
-        except ValueError as error:  # taken out meanwhile
-            assert "has no video" in str(error), error
-    looks, seen = looks + 1, max(seen, len(known))
-    if last in known:
-        break
-print(looks, seen, flush=True)
-"""
+def say(*words: object) -> None:
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
 
 
-def start(script: str, *words: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", script, *map(str, words)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def write(address: str, first: int, count: int, step: int) -> None:
+    store = Store.open(address)
+    say("ready")
+    for number in range(first, first + count):
+        store.put_many([random_entry(number)])
+        say(number)
+        if step and number % step == 0:
+            store.put_many([random_entry(number)])  # anew
+            store.delete([random_entry(number - 1).record.id])
+            store.tidy(force=True)
+    say("done")
 
 
-def is_ready(process: subprocess.Popen[str]) -> None:
-    assert process.stdout is not None
+def read(address: str, last: str) -> None:
+    store, looks, seen = Store.open(address), 0, 0
+    say("ready")
+    while True:
+        known = store.videos()
+        for video_id, windows, vectors in store.vectors():
+            entry = random_entry(int(video_id, 16))
+            assert np.array_equal(windows, entry.windows) and np.array_equal(vectors, entry.vectors), video_id
+        for video_id, caption, _ in store.full_text("pancake", 5):
+            assert caption in random_entry(int(video_id, 16)).captions, video_id
+        for video_id in list(known)[-3:]:
+            try:
+                assert store.captions(video_id) == random_entry(int(video_id, 16)).captions, video_id
+                assert np.array_equal(store.tokens(video_id), random_entry(int(video_id, 16)).tokens), video_id
+            except ValueError as error:  # taken out meanwhile
+                assert "has no video" in str(error), error
+        looks, seen = looks + 1, max(seen, len(known))
+        if last in known:
+            break
+    say(looks, seen)
+
+
+def start(function: Callable[..., None], *arguments: object) -> ForkedProcess:
+    return ForkedProcess(function, *arguments, cwd=ROOT)
+
+
+def is_ready(process: ForkedProcess) -> None:
     assert process.stdout.readline() == "ready\n", process.communicate()[1]
 
 
-def finish(process: subprocess.Popen[str]) -> list[str]:
+def finish(process: ForkedProcess) -> list[str]:
     said, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     return said.split()
@@ -76,11 +71,10 @@ def finish(process: subprocess.Popen[str]) -> list[str]:
 @pytest.mark.parametrize("moment", [0.05, 0.11, 0.23, 0.4])
 def test_after_a_kill_every_committed_video_is_whole_and_none_is_half_there(tmp_path: Path, moment: float) -> None:
     store = Store.create(tmp_path / "library", about_store())
-    writer = start(WRITER, store.address, 0, 5000, 0)
+    writer = start(write, store.address, 0, 5000, 0)
     is_ready(writer)
     time.sleep(moment)
     writer.send_signal(signal.SIGKILL)
-    assert writer.stdout is not None
     said = [int(line) for line in writer.stdout.read().split() if line.isdecimal()]
     writer.wait()
 
@@ -106,9 +100,9 @@ def test_after_a_kill_every_committed_video_is_whole_and_none_is_half_there(tmp_
 def test_writers_and_readers_at_the_same_time(tmp_path: Path) -> None:
     store = Store.create(tmp_path / "library", about_store())
     last = random_entry(10_000).record.id
-    readers = [start(READER, store.address, last) for _ in range(2)]
+    readers = [start(read, store.address, last) for _ in range(2)]
     ranges = [(1, 16), (101, 16), (9, 16)]  # the first and the last share eight videos
-    writers = [start(WRITER, store.address, first, count, 8) for first, count in ranges]
+    writers = [start(write, store.address, first, count, 8) for first, count in ranges]
     for process in [*readers, *writers]:
         is_ready(process)
     for writer in writers:

@@ -6,8 +6,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -18,7 +16,7 @@ import pytest
 
 from mmpt.cli import serve
 from mmpt.cli.main import main
-from tests.conftest import ROOT
+from tests.processes import ForkedProcess, start_mmpt
 
 STARTS = 90.0  # seconds in which a server must answer, on a busy machine
 
@@ -26,18 +24,11 @@ STARTS = 90.0  # seconds in which a server must answer, on a busy machine
 @pytest.fixture
 def run_server(tmp_path: Path) -> Iterator:
     """Starts servers: run_server(words) -> the process and its address."""
-    running: list[subprocess.Popen] = []
+    running: list[ForkedProcess] = []
 
-    def start(*words: str, **environment: str) -> tuple[subprocess.Popen, str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mmpt", "serve", "--port", "0", *words],
-            cwd=ROOT,
-            env={**os.environ, **environment},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def start(*words: str, **environment: str) -> tuple[ForkedProcess, str]:
+        process = start_mmpt("serve", "--port", "0", *words, env={**os.environ, **environment})
         running.append(process)
-        assert process.stderr is not None
         lines = []
         for line in process.stderr:
             lines.append(line)
@@ -81,7 +72,6 @@ def test_the_token_of_the_environment_is_asked_for_and_never_shown(run_server, s
         fetch(f"{url}api/library")
     assert fetch(f"{url}api/library", Authorization=f"Bearer {token}")["videos"] == 3
     process.send_signal(signal.SIGINT)
-    assert process.stderr is not None
     told = process.stderr.read()
     assert process.wait(30) in (0, 130)
     assert "GET /api/library" in told and token not in told

@@ -25,6 +25,7 @@ from mmpt.training.fsdp import joined, part_of
 from mmpt.training.keeping import Keeper
 from mmpt.training.optim import MovingAverage, check_optim, make_optimizer
 from mmpt.training.processes import Processes
+from tests.processes import fork_server
 from tests.training.worlds import (
     SIZES,
     VIDEOCLIP,
@@ -34,7 +35,6 @@ from tests.training.worlds import (
     curve,
     free_port,
     narrated_yaml,
-    server,
     train,
     train_two,
 )
@@ -160,7 +160,7 @@ def test_killed_it_goes_on_bit_for_bit_and_otherwise_shared_to_rounding(even_wor
         if name == "copies":
             assert train_two(path, told, **never) == [0, 0], told.read_text()
         else:
-            code = server().Process(target=alone, args=(path, never))
+            code = fork_server().Process(target=alone, args=(path, never))
             code.start()
             code.join(60)
             assert code.exitcode == 0
@@ -285,7 +285,7 @@ def halved(rank: int, port: int) -> None:
 
 def test_weights_and_moments_are_halved() -> None:
     port = free_port()
-    ranks = [server().Process(target=halved, args=(rank, port)) for rank in range(2)]
+    ranks = [fork_server().Process(target=halved, args=(rank, port)) for rank in range(2)]
     for process in ranks:
         process.start()
     for process in ranks:

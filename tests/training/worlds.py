@@ -1,11 +1,9 @@
 """Small trainings: shards of a made-up HowTo100M, annotated data sets, and a BERT with two layers."""
 
 import json
-import multiprocessing
 import os
 import socket
 from collections.abc import Callable, Sequence
-from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from transformers import BertConfig, BertModel
 from mmpt.cli.main import main
 from tests.conftest import ROOT
 from tests.homes import make_bert
+from tests.processes import fork_server
 from tests.processors.narrated import WIDTH, write_narrated
 
 SIZES: dict[str, Any] = {
@@ -100,13 +99,6 @@ def train(path: Path, *words: str) -> int:
     return main(["train", str(path), "--device", "cpu", *words])
 
 
-def server() -> ForkServerContext:
-    """Starts processes that have everything imported already."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mmpt.training.session", "mmpt.cli.training_display", "mmpt.processors"])
-    return context
-
-
 def child(words: Sequence[str], told: Path, variables: dict[str, str]) -> None:
     """Run `mmpt` in a process of its own; what it says goes to a file."""
     file = os.open(told, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
@@ -119,7 +111,7 @@ def child(words: Sequence[str], told: Path, variables: dict[str, str]) -> None:
 def start(path: Path, told: Path, *words: str, run: Callable[..., None] = child, **variables: str) -> BaseProcess:
     """Train in a process of its own, which `run` runs."""
     words = ("train", str(path), "--device", "cpu", *words)
-    process = server().Process(target=run, args=(words, told, variables))
+    process = fork_server().Process(target=run, args=(words, told, variables))
     process.start()
     return process
 
