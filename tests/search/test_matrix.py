@@ -108,9 +108,9 @@ def test_what_float32_cannot_tell_apart_is_told_apart(monkeypatch: pytest.Monkey
     vectors = (base + draws.normal(size=(500, 300)) * 1e-2).astype(np.float16)
     query = draws.normal(size=300)
     query = (query - base * (query @ base) / (base @ base)).astype(np.float32)  # large terms that cancel out
-    rough = matrix_scores.rough_scores([matrix_scores.Part(0, vectors, 0.0)], query[None])[0].numpy()
     rows, scores = brute_force(vectors, query)
-    assert np.argsort(-rough, kind="stable")[:50].tolist() != rows[:50].tolist()  # the case is a hard one
+    rounding = np.finfo(np.float32).eps * np.abs(vectors.astype(np.float64) * query).sum(axis=1).min()
+    assert -np.diff(scores[:50]).max() < rounding  # in whichever order a processor sums, float32 may swap neighbours
     hits = make_snapshot(vectors).search(query[None], 50)
     assert hits.rows[0].tolist() == rows[:50].tolist() and hits.scores[0].tolist() == scores[:50].tolist()
 
