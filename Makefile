@@ -1,13 +1,16 @@
 # Two commands do everything on a machine that has Python, make and gcc:
 #   make demo   install, then make a small world of videos, learn from it, measure, and write runs/demo/report.html
-#   make test   install, lint, then run the whole test suite
+#   make test   install, lint, and run the whole test suite
 PYTHON ?= python3
 JOBS   ?= $(shell $(PYTHON) -c "import os; print(min(4, os.cpu_count() or 1))")
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo test lint bench clean
+# Instructions that other processors lack, switched off one after the other, and sums split over two threads.
+CPUS   := ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 DNNL_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell OMP_NUM_THREADS=2
+
+.PHONY: install demo test test-cpus pytest lint bench clean
 .DEFAULT_GOAL := install
 
 install: $(STAMP)
@@ -28,8 +31,19 @@ lint: install
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 
-test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+# Both at once: pyright keeps one core busy, and tests wait for other processes now and then.
+test: install
+	$(MAKE) --no-print-directory -j2 lint pytest
+
+pytest: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+# For every night, not for every change: the suite must pass on processors that sum in another order.
+test-cpus: install
+	failed=; for setting in $(CPUS); do \
+	    echo "== $$setting"; \
+	    env OMP_NUM_THREADS=1 $$setting $(BIN)/python -m pytest -n $(JOBS) --dist worksteal || failed="$$failed $$setting"; \
+	done; test -z "$$failed" || { echo "failed with:$$failed"; exit 1; }
 
 bench: install
 	$(BIN)/python -m benchmarks.inference --memory
