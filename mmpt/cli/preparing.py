@@ -132,7 +132,8 @@ def _prepare_split(run: "RunConfig", split: str) -> Prepared:
     with err.status(f"reading {split}"):
         dataset = build_dataset(replace(run.dataset, split=split), seed=run.optim.seed)
         size = None if clusters else run.loader.batch_size or 1
-        loader = build_loader(dataset, size, seed=run.optim.seed, shuffle=split == "train")
+        how: Any = {"seed": run.optim.seed, "batch_sampler": run.loader.batch_sampler}
+        loader = build_loader(dataset, size, shuffle=split == "train", **how)
         began = time.perf_counter()
         batch = next(iter(loader))
         seconds = time.perf_counter() - began

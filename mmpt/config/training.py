@@ -9,6 +9,8 @@ from typing import ClassVar
 
 from mmpt.config.typed import NOT_NEGATIVE, OR_ALL, POSITIVE, Range, check_ranges
 
+BATCH_SAMPLERS = ("consecutive", "shuffled", "distinct_videos")
+
 
 @dataclass(frozen=True)
 class OptimConfig:
@@ -163,6 +165,9 @@ class LoaderConfig:
     Args:
         batch_size: examples of a batch; where an item holds several clips of a video, a loader takes as many
             fewer items.
+        batch_sampler: which items make a batch of training: ``"consecutive"``, the next ones of the list, as in the
+            original, where each epoch draws the order of the batches only; ``"shuffled"``, any; or
+            ``"distinct_videos"``, any of different videos.
         num_workers: processes that read ahead.
         train_subset: the split that is learnt from.
         valid_subset: the split that is looked at between epochs, or evaluated.
@@ -172,6 +177,7 @@ class LoaderConfig:
     """
 
     batch_size: int | None = None
+    batch_sampler: str = "consecutive"
     num_workers: int = 1
     train_subset: str = "train"
     valid_subset: str = "valid"
@@ -186,3 +192,5 @@ class LoaderConfig:
 
     def __post_init__(self) -> None:
         check_ranges(self, "")
+        if self.batch_sampler not in BATCH_SAMPLERS:
+            raise ValueError(f"batch_sampler is {self.batch_sampler!r}; it takes {', '.join(BATCH_SAMPLERS)}")

@@ -3,12 +3,22 @@
 from mmpt.datasets.collate import collate, flatten_clips
 from mmpt.datasets.loader import build_loader, build_order, make_loader
 from mmpt.datasets.mmdataset import ItemKey, MMDataset, build_dataset
-from mmpt.datasets.samplers import ClusterBatchSampler, EpochBatchSampler, EpochSampler, consecutive_clusters
+from mmpt.datasets.samplers import (
+    ClusterBatchSampler,
+    DistinctVideosBatchSampler,
+    EpochBatchSampler,
+    EpochSampler,
+    FixedBatchSampler,
+    consecutive_clusters,
+    distinct_video_batches,
+)
 
 __all__ = [
     "ClusterBatchSampler",
+    "DistinctVideosBatchSampler",
     "EpochBatchSampler",
     "EpochSampler",
+    "FixedBatchSampler",
     "ItemKey",
     "MMDataset",
     "build_dataset",
@@ -16,6 +26,7 @@ __all__ = [
     "build_order",
     "collate",
     "consecutive_clusters",
+    "distinct_video_batches",
     "flatten_clips",
     "make_loader",
 ]

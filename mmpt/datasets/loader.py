@@ -7,9 +7,18 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+from mmpt.config.training import BATCH_SAMPLERS
 from mmpt.datasets.collate import collate
 from mmpt.datasets.mmdataset import ItemKey, MMDataset
-from mmpt.datasets.samplers import ClusterBatchSampler, EpochBatchSampler, EpochSampler, consecutive_clusters
+from mmpt.datasets.samplers import (
+    ClusterBatchSampler,
+    DistinctVideosBatchSampler,
+    EpochBatchSampler,
+    EpochSampler,
+    FixedBatchSampler,
+    consecutive_batches,
+    consecutive_clusters,
+)
 from mmpt.datasets.threads import ThreadLoader
 from mmpt.processors.how2_clips import ClipAligner
 
@@ -22,7 +31,7 @@ def build_loader(
     *,
     seed: int = 0,
     shuffle: bool = True,
-    drop_last: bool | None = None,
+    batch_sampler: str = "shuffled",
     clusters: Sequence[Sequence[int]] | None = None,
     num_workers: int = 0,
     start_method: str | None = None,
@@ -38,8 +47,10 @@ def build_loader(
             and rounded down. With clusters a batch is a cluster: it takes None, or 1 as YAML files say.
         seed: of the order.
         shuffle: draw a new order each epoch.
-        drop_last: leave out a last batch, or a last cluster, that is not full; by default where the order is
-            shuffled, so that validation leaves out nothing.
+        batch_sampler: which items make a batch, where the order is drawn: ``"shuffled"``, any; ``"consecutive"``,
+            the next ones of the list, so that only the order of the batches is drawn; ``"distinct_videos"``, any of
+            different videos. A last batch that is not full is left out of shuffled items and of clusters, where the
+            next epoch leaves out others.
         clusters: indices of the videos of each batch. By default, where the data set names `num_video_per_batch`,
             that many consecutive videos.
         num_workers: how many make batches ahead; with 0 a batch is made when it is asked for.
@@ -61,7 +72,7 @@ def build_loader(
         batch_size,
         seed=seed,
         shuffle=shuffle,
-        drop_last=drop_last,
+        batch_sampler=batch_sampler,
         clusters=clusters,
         rank=rank,
         world=world,
@@ -77,11 +88,11 @@ def build_order(
     *,
     seed: int = 0,
     shuffle: bool = True,
-    drop_last: bool | None = None,
+    batch_sampler: str = "shuffled",
     clusters: Sequence[Sequence[int]] | None = None,
     rank: int = 0,
     world: int = 1,
-) -> ClusterBatchSampler | EpochBatchSampler:
+) -> FixedBatchSampler | EpochBatchSampler:
     """Say which items make the batches of an epoch, and in which order they come.
 
     Args:
@@ -89,7 +100,7 @@ def build_order(
         batch_size: as for `build_loader`, and so are all others.
         seed: of the order.
         shuffle: draw a new order each epoch.
-        drop_last: leave out what is not full.
+        batch_sampler: which items make a batch.
         clusters: indices of the videos of each batch.
         rank: this process's number.
         world: how many processes there are.
@@ -100,14 +111,21 @@ def build_order(
     Raises:
         ValueError: a batch would be empty, or there is none.
     """
-    drop_last = shuffle if drop_last is None else drop_last
+    if batch_sampler not in BATCH_SAMPLERS:
+        raise ValueError(f"batch_sampler is {batch_sampler!r}; it takes {', '.join(BATCH_SAMPLERS)}")
     size = dataset.meta.config.num_video_per_batch
     if clusters is None and size is not None and batch_size in (None, 1):
-        clusters = _first_clusters(len(dataset), size, world, drop_last=drop_last)
+        clusters = _first_clusters(len(dataset), size, world, drop_last=shuffle)
     if clusters is not None:
         return ClusterBatchSampler(clusters, seed=seed, shuffle=shuffle, rank=rank, world=world)
+    size = _items(batch_size, dataset.aligner.clips)
+    if shuffle and batch_sampler == "consecutive":
+        return FixedBatchSampler(consecutive_batches(len(dataset), size), seed=seed, rank=rank, world=world)
+    if shuffle and batch_sampler == "distinct_videos":
+        videos = [dataset.meta.video_of(index) for index in range(len(dataset))]
+        return DistinctVideosBatchSampler(videos, size, seed=seed, rank=rank, world=world)
     items = EpochSampler(len(dataset), seed=seed, shuffle=shuffle, rank=rank, world=world)
-    sampler = EpochBatchSampler(items, _items(batch_size, dataset.aligner.clips), drop_last=drop_last)
+    sampler = EpochBatchSampler(items, size, drop_last=shuffle)
     _tell(sampler, len(dataset))
     return sampler
 
@@ -155,8 +173,7 @@ def make_loader(
 
 def _first_clusters(length: int, size: int, world: int, *, drop_last: bool) -> list[range]:
     if not drop_last:
-        size = max(1, min(size, length // world))
-        return [range(first, min(first + size, length)) for first in range(0, length, size)]
+        return consecutive_batches(length, max(1, min(size, length // world)))
     if clusters := consecutive_clusters(length, size, multiple=world):
         return clusters
     raise ValueError(
@@ -178,7 +195,7 @@ def _tell(sampler: EpochBatchSampler, length: int) -> None:
     if not len(sampler):
         raise ValueError(
             f"{length:,} items give no batch of {sampler.batch_size} for each of {sampler.sampler.world} processes; "
-            "take a smaller batch size, or drop_last=False"
+            "take a smaller batch size"
         )
     if sampler.dropped:
         logger.info("%d of %d items of an epoch come in no batch", sampler.dropped, length)

@@ -149,6 +149,18 @@ class MetaProcessor(Processor, ABC):
         """
         return self.listing.items[index]
 
+    def video_of(self, index: int) -> str:
+        """The video that an item is, or is a part of.
+
+        Args:
+            index: which item.
+
+        Returns:
+            The video's id; the first entry where items name a video and a part of it.
+        """
+        video = self[index][0]
+        return str(video[0] if isinstance(video, tuple) else video)
+
     def split_path(self) -> Path:
         """Find the file that lists the split.
 

@@ -132,6 +132,10 @@ class CrossTaskMetaProcessor(MetaProcessor):
             faults += read_annotation(annotations, item.task, item.video, item.n_steps)[1]
         return CrossTaskListing([(item, item) for item in items], str(source), missing, tuple(faults), whole)
 
+    def video_of(self, index: int) -> str:
+        """The video of an item; see `MetaProcessor.video_of`."""
+        return self[index][0].video
+
 
 def split(
     pairs: Sequence[tuple[str, str]], primary: frozenset[str], n_train: int, tasks: Sequence[str]

@@ -35,8 +35,8 @@ class Plan:
 
     Attributes:
         clusters: indices of the videos of each, the one that it gathers around first; all of one size.
-        statistics: what the log tells, as `RetriMeter` names it; and `dropped_clusters`, which are one too few for
-            all processes, and `repeated_videos`, which are listed again and take no part.
+        statistics: what the log tells, as `RetriMeter` names it; and `repeated_videos`, which are listed again and
+            take no part.
     """
 
     clusters: tuple[tuple[int, ...], ...]
@@ -119,7 +119,6 @@ def plan_clusters(
         drawn.append(Drawn(rows[found.videos], found.distance))
     statistics = RetriMeter(vectors, generator(seed, epoch, PLAN + shares))(drawn)
     clusters = np.concatenate([part.videos for part in drawn])
-    statistics["dropped_clusters"] = float(len(clusters) % world)
     return Plan(tuple(map(tuple, clusters.tolist())), statistics)
 
 

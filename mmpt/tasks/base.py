@@ -73,6 +73,11 @@ class Task:
         """
         return flatten_clips(batch, self.clips, order=self.order)
 
+    @property
+    def gathers(self) -> bool:
+        """Whether the loss needs a batch of every process."""
+        return isinstance(self.loss, PairLoss) and self.loss.gather
+
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """Let a block's losses be those of this process's batches only, as processes may have unequally many."""

@@ -1,7 +1,7 @@
 """The batches of an epoch, numbered over all processes, so that a training can go on from any of them.
 
 Batch n of an epoch is the same for one process and for many, which take turns: with two, the first gets the batches
-0, 2, 4, ... What is left over where they do not all get one more is counted in `dropped`.
+0, 2, 4, ...
 """
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -36,7 +36,8 @@ class Batches:
         dataset: gives the items.
         batch_size: examples of a batch; None where a batch is a cluster.
         seed: of the order.
-        shuffle: whether it is drawn anew each epoch; what is not full is then left out.
+        shuffle: whether it is drawn anew each epoch.
+        batch_sampler: which items make a batch then; as for `build_loader`.
         num_workers: how many make batches ahead.
         device: where batches go.
     """
@@ -48,12 +49,13 @@ class Batches:
         *,
         seed: int,
         shuffle: bool,
+        batch_sampler: str = "shuffled",
         num_workers: int = 0,
         device: torch.device | str = "cpu",
     ) -> None:
         self.dataset = dataset
         self.device = torch.device(device)
-        self._order = build_order(dataset, batch_size, seed=seed, shuffle=shuffle)
+        self._order = build_order(dataset, batch_size, seed=seed, shuffle=shuffle, batch_sampler=batch_sampler)
         self._chosen = Chosen()
         self._loader = make_loader(
             dataset, self._chosen, seed=seed, num_workers=num_workers, pin_memory=self.device.type == "cuda"

@@ -136,14 +136,14 @@ class Trainer:
         return done or ended or self.keeper.given_up(progress)
 
     def estimate(self) -> Estimate:
-        """Say what an update takes, by a batch of the epoch that comes next. All processes ask.
+        """Say what an update takes, by the largest batch of the epoch that comes next. All processes ask.
 
         Raises:
             SharedError: what says which checkpoint is best is no loss of this training.
         """
         progress, frequency = self.progress, self.optim.update_freq
-        first = self.train_batches.of_epoch(progress.epoch)[:1]
-        with contextlib.closing(self.train_batches.read(first)) as batches:
+        largest = max(self.train_batches.of_epoch(progress.epoch), key=len)
+        with contextlib.closing(self.train_batches.read([largest])) as batches:
             found = estimate(
                 self.task,
                 self.model,
@@ -215,10 +215,11 @@ class Trainer:
         return True
 
     def _groups(self) -> list[list[Keys]]:
-        """The batches of each update that is left of the epoch, of all processes."""
+        """The batches of each update that is left of the epoch, of all processes; the last one may have fewer."""
         world, epoch = self.processes.world, self.progress.epoch
         batches = self.train_batches.of_epoch(epoch)
-        batches = batches[: len(batches) // world * world]  # as many for each process
+        if self.task.gathers:
+            batches = batches[: len(batches) // world * world]
         size = world * self.optim.update_freq[min(epoch, len(self.optim.update_freq) - 1)]
         groups = [batches[start : start + size] for start in range(self.progress.batch, len(batches), size)]
         if not groups and self.progress.batch == 0:
@@ -229,26 +230,35 @@ class Trainer:
         return groups
 
     def _share(self, group: Sequence[Keys]) -> Sequence[Keys]:
-        return group[self.processes.rank :: self.processes.world]
+        """This process's batches of an update: as many as the others', so that none waits for ever.
+
+        Where it has one fewer, it computes the first batch too; `_update` does not count that.
+        """
+        share = group[self.processes.rank :: self.processes.world]
+        return share if len(share) * self.processes.world >= len(group) else [*share, group[0]]
 
     def _update(self, group: Sequence[Keys], stream: Iterator[dict[str, Any]], stop: Stop) -> bool:
         """Make one step of the optimizer; False where fp16's gradients overflow, so that there is none."""
         progress, began, waited, pairs = self.progress, time.perf_counter(), 0.0, 0
-        share, seen = self._share(group), []
+        share, seen, counted = self._share(group), [], []
+        parts_of_mean = len(group) / self.processes.world  # as gradients are averaged over the processes
         for place in range(len(share)):
             asked = time.perf_counter()
             batch = next(stream)
             waited += time.perf_counter() - asked
-            number = progress.batch + place * self.processes.world + self.processes.rank
-            losses = self._backward(batch, number, parts=len(share), last=place == len(share) - 1)
+            within = place * self.processes.world + self.processes.rank
+            counts, number = float(within < len(group)), progress.batch + within
+            losses = self._backward(batch, number, weight=counts / parts_of_mean, last=place == len(share) - 1)
             seen.append((number, batch, losses))
-            pairs += examples(batch)
+            counted.append(counts)
+            pairs += counts * examples(batch)
         *found, length = read([*(losses for _, _, losses in seen), {"norm": self._clip()}])
         names, norm = tuple(found[0]), length["norm"]
-        own = weighted(found, [1.0] * len(found), names)
+        own = weighted(found, counted, names)
         *sums, pairs, waited, stopping = self.processes.sum([*own, pairs, waited, float(stop.asked)])
         parts = {name: value / len(group) for name, value in zip(names, sums, strict=True)}
         if not math.isfinite(sum(sums)) or not (self.optim.fp16 or math.isfinite(norm)):
+            seen = [entry for entry, counts in zip(seen, counted, strict=True) if counts]
             refuse(self.processes, self.keeper.folder, seen, progress=progress, norm=norm)
         stepped = self._step(group)
         self.stopped = stopping > 0
@@ -267,13 +277,13 @@ class Trainer:
         self._tell("update", {**line, **speed})
         return True
 
-    def _backward(self, batch: Mapping[str, Any], number: int, *, parts: int, last: bool) -> dict[str, torch.Tensor]:
-        """Add a batch's gradient to that of the update."""
+    def _backward(self, batch: Mapping[str, Any], number: int, *, weight: float, last: bool) -> dict[str, torch.Tensor]:
+        """Add a batch's gradient, times a weight, to that of the update."""
         gathering = contextlib.nullcontext() if last else self.processes.keep_gradients(self.wrapped)
         with gathering:
             with self._drawing(number), self._casting():
                 losses = self.task.training_step(self.wrapped, batch)
-            self.scaler.scale(total(losses) / parts).backward()
+            self.scaler.scale(total(losses) * weight).backward()
         return {name: value.detach() for name, value in losses.items()}
 
     @contextlib.contextmanager

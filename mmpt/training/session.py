@@ -25,7 +25,7 @@ from mmpt.utils.places import locate
 # what may differ when a training goes on: it changes no number, or only when to end and what to keep
 FREE_OPTIM = ("max_epoch", "max_update", "ddp_backend", "gradient_checkpointing", "compile", "update_freq")
 BATCHES = (  # what decides which items make the batches
-    *("items of the training split", "fairseq.dataset.batch_size"),
+    *("items of the training split", "fairseq.dataset.batch_size", "fairseq.dataset.batch_sampler"),
     *(f"dataset.{key}" for key in ("train_path", "meta_processor", "aligner", "num_video_per_batch", "clip_per_video")),
 )
 FREE_TASK = ("task_type", "slurm_config", "predictor", "metric", "protocol", "gen_param")
@@ -113,7 +113,12 @@ def prepare(run: RunConfig, processes: Processes, options: Options, observe: Cal
     processes_seen: dict[str, Any] = {"seed": optim.seed, "device": processes.device}
     task = build_task(run.loss, run.task, clips=dataset.aligner.clips)
     train = Batches(
-        dataset, _batch_size(run, dataset), shuffle=True, num_workers=run.loader.num_workers, **processes_seen
+        dataset,
+        _batch_size(run, dataset),
+        shuffle=True,
+        batch_sampler=run.loader.batch_sampler,
+        num_workers=run.loader.num_workers,
+        **processes_seen,
     )
     trainer = Trainer(
         processes,
@@ -188,6 +193,7 @@ def settings(run: RunConfig, *, items: int, world: int) -> dict[str, Any]:
     return {
         **_without(told, ("dataset.extra", "dataset.split")),
         "fairseq.dataset.batch_size": run.loader.batch_size,
+        "fairseq.dataset.batch_sampler": run.loader.batch_sampler,
         "items of the training split": items,
         "processes times fairseq.optimization.update_freq": [world * count for count in run.optim.update_freq],
     }

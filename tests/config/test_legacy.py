@@ -83,12 +83,19 @@ def test_the_batch_size_is_what_the_file_says() -> None:
         ('fairseq: {optimization: {adam_betas: "(0.9, 0.9, 1)"}}', "adam_betas is .*; it takes two numbers"),
         ("fairseq: {optimization: {update_freq: 0.5}}", r"update_freq is \[0.5\]; it takes one number"),
         ("fairseq: {optimization: {max_epoch: ten}}", "fairseq.optimization.max_epoch is 'ten'; it takes int or null"),
+        ("fairseq: {dataset: {batch_sampler: random}}", "batch_sampler is 'random'; it takes consecutive, shuffled, d"),
         ("fairseq: {common: {fp16: 1}}", r"fairseq.common.fp16 is 1; it takes bool \(mine.yaml, line 3\)"),
     ],
 )
 def test_a_wrong_value_is_told_with_its_line(block: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_config(GOOD + block, source="mine.yaml")
+
+
+def test_the_papers_files_cut_batches_as_the_original() -> None:
+    files = [path for name in ("mtm/vlm", "retri/videoclip") for path in (ROOT / "projects" / name).glob("*.yaml")]
+    assert len(files) > 30
+    assert {load_config(path).loader.batch_sampler for path in files} == {"consecutive"}
 
 
 def test_keys_that_nothing_acts_on_give_one_warning() -> None:

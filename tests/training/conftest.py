@@ -21,5 +21,5 @@ def calm_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def even_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve videos, so that two processes leave out none."""
+    """Twelve videos, so that two processes have as many batches."""
     return make_world(tmp_path_factory.mktemp("even"), seconds=(*SECONDS, 10))

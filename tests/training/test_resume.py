@@ -118,6 +118,20 @@ def test_more_epochs_continue_what_had_ended(world: Path, tmp_path: Path, capsys
     assert curve(parts) == curve(whole)
 
 
+@pytest.mark.parametrize("sampler", ["consecutive", "shuffled", "distinct_videos"])
+def test_in_the_midst_of_an_epoch_of_any_batches(world: Path, tmp_path: Path, sampler: str) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    for folder in (whole, parts):
+        folder.mkdir()
+        path = narrated_yaml(world, folder, VLM, fairseq__dataset__batch_sampler=sampler)
+        if folder == parts:
+            assert train(path, "fairseq.optimization.max_update=1") == 0
+        assert train(path) == 0
+    assert curve(whole) == curve(parts)
+    first, second = (weights(folder, "checkpoint_last.pt") for folder in (whole, parts))
+    assert all(np.array_equal(first[key], second[key]) for key in first)
+
+
 def test_other_settings_are_told_by_their_keys(world: Path, tmp_path: Path, capsys) -> None:
     assert train(narrated_yaml(world, tmp_path, fairseq__optimization__max_update=2)) == 0
     before = (tmp_path / "runs" / STATE).read_bytes()
