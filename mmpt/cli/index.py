@@ -139,7 +139,7 @@ def _remove(args: argparse.Namespace, paths: list[str]) -> int:
     from mmpt.cli.console import out
 
     library = open_library(args)
-    count = library.remove(paths)
+    count = library.remove(paths, on_event=lambda event: _note(f"{event.path} {event.detail}"))
     if args.json:
         json.dump({"library": library.address, "removed": count, "videos": len(library.videos())}, sys.stdout)
         sys.stdout.write("\n")
@@ -207,7 +207,13 @@ def _tell(report: "Report", prune: bool) -> None:
     if not prune:
         lines("gone", [record.path for record in report.gone])
         if report.gone:
-            sys.stderr.write("mmpt: note: what is gone can still be found; mmpt index update --prune takes it out\n")
+            _note("what is gone can still be found; mmpt index update --prune takes it out")
+
+
+def _note(text: str) -> None:
+    from mmpt.cli.console import legible
+
+    sys.stderr.write(f"mmpt: note: {legible(text)}\n")
 
 
 def _about(path: str, reason: str) -> str:

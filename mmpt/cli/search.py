@@ -124,7 +124,7 @@ def _check_folder(args: argparse.Namespace, library: "VideoLibrary") -> None:
     """Refuse a library without a video, and a folder that holds none of its videos."""
     from mmpt.search.sources import absolute, is_below
 
-    paths = [record.path for record in library.videos()]
+    paths = [path for record in library.videos() for path in record.paths]
     if not paths:
         raise ValueError(f"the library at {library.address} holds no video yet; put some in: mmpt index ~/Videos")
     if args.folder is None or any(is_below(path, str(absolute(args.folder))) for path in paths):

@@ -19,7 +19,7 @@ from mmpt.models.checkpoints import load_folder
 from mmpt.models.pretrained import load_run, make_aligner
 from mmpt.processors.aligner import Aligner
 from mmpt.text.tokenizer import load_tokenizer
-from mmpt.utils.places import locate
+from mmpt.utils.places import home, locate
 from mmpt.video.backbones.base import Backbone, build_backbone, same_backbone
 from mmpt.video.backbones.s3d import S3D_WEIGHTS, S3DBackbone, check_device
 from mmpt.video.features import Features, Progress, cached, extract, stored
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 PUBLISHED = {"videoclip": "retri/videoclip/how2.yaml", "vlm": "mtm/vlm/how2.yaml"}
+YAML = (".yaml", ".yml")
 TEXT_BATCH, WINDOW_BATCH = 64, 16  # rows a forward pass; more gains nothing on a laptop
 UNIT_LENGTH = 0.05  # a feature vector's length may be this far from 1, as float16 files are
 
@@ -52,6 +53,19 @@ class EncodedVideo:
     damage: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class ModelPlace:
+    """Where a model was loaded from, so that it is found from another folder too.
+
+    Args:
+        path: absolute, of its folder or YAML file; empty for what this package brings along.
+        home: absolute, where relative paths started from.
+    """
+
+    path: str
+    home: str
+
+
 class Scorer:
     """Encodes texts and videos, and scores them against each other.
 
@@ -65,6 +79,7 @@ class Scorer:
         backbone: what turns frames into features.
         name: what messages call the model.
         use_cache: keep features in the user's cache folder.
+        place: where the model was loaded from; None for one that was made.
     """
 
     def __init__(
@@ -76,6 +91,7 @@ class Scorer:
         *,
         name: str = "",
         use_cache: bool = True,
+        place: ModelPlace | None = None,
     ) -> None:
         expected = model.config.features["backbone"]
         if not same_backbone(backbone.name, expected) or backbone.dim != model.config.video_dim:
@@ -89,6 +105,7 @@ class Scorer:
         self.backbone = backbone
         self.name = name
         self.use_cache = use_cache
+        self.place = place
 
     @property
     def l2_normalized(self) -> bool:
@@ -306,7 +323,23 @@ def load(
     if backbone is None:
         backbone = _backbone(model.config.features["backbone"], precision, runtime, device)
     model.to(check_device(device))  # pyright: ignore[reportArgumentType] - transformers' own signature is wrong
-    return Scorer(model, tokenizer, aligner, backbone, name=os.fspath(name), use_cache=use_cache)
+    place = find_place(name)
+    return Scorer(model, tokenizer, aligner, backbone, name=os.fspath(name), use_cache=use_cache, place=place)
+
+
+def find_place(name: str | os.PathLike[str]) -> ModelPlace:
+    """Say where `load` looks for a model.
+
+    Args:
+        name: as for `load`.
+
+    Returns:
+        The place; its path is empty where nothing is there.
+    """
+    text = os.path.expanduser(name)
+    found = None if text in PUBLISHED else Path(text) if Path(text).suffix in YAML else _folder(text)
+    path = os.path.abspath(found) if found is not None and found.exists() else ""
+    return ModelPlace(path, os.path.abspath(home()))
 
 
 def best_window(video: EncodedVideo, texts: torch.Tensor) -> torch.Tensor:
@@ -338,12 +371,12 @@ def curves(video: EncodedVideo, texts: torch.Tensor) -> torch.Tensor:
 def _load_model(
     name: str | os.PathLike[str], bert_name: str | None
 ) -> tuple[MMPTPreTrainedModel, "PreTrainedTokenizerBase", Aligner]:
-    text = os.fspath(name)
+    text = os.path.expanduser(name)
     if text in PUBLISHED:
         return load_run(load_config(find_project_file(PUBLISHED[text])), bert_name=bert_name)
-    if Path(text).suffix in (".yaml", ".yml"):
+    if Path(text).suffix in YAML:
         return load_run(load_config(text), bert_name=bert_name)
-    folder = next((place for place in (Path(text), locate(text)) if place.is_dir()), None)
+    folder = _folder(text)
     if folder is None:
         raise ValueError(
             f"{text!r} is no model; it takes {' or '.join(map(repr, PUBLISHED))}, a YAML file, or a folder that "
@@ -352,6 +385,10 @@ def _load_model(
     model = load_folder(folder)
     tokenizer = load_tokenizer(bert_name or str(folder))
     return model, tokenizer, make_aligner(model, tokenizer)
+
+
+def _folder(name: str) -> Path | None:
+    return next((place for place in (Path(name), locate(name)) if place.is_dir()), None)
 
 
 def _backbone(name: str, precision: str | None, runtime: str, device: str | torch.device) -> Backbone:

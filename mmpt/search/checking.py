@@ -3,6 +3,8 @@
 import contextlib
 import json
 import os
+import stat
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,7 +15,9 @@ import numpy as np
 from mmpt.search.sources import is_there
 from mmpt.search.store import Store
 from mmpt.search.store_tables import NUMBERS, WINDOWS, Entry
+from mmpt.search.store_upkeep import ORPHAN_AGE
 from mmpt.utils.files import atomic_path
+from mmpt.utils.leftovers import TEMPORARY
 from mmpt.utils.npyfile import header_bytes
 
 Fault = Literal["missing file", "lost vectors", "bad vectors", "bad windows", "captions", "leftover", "double"]
@@ -59,7 +63,11 @@ def check(store: Store, *, repair: bool = False, on_video: Callable[[int, int], 
         What is not as it ought to be; nothing when all is well.
     """
     records = store.videos()
-    problems = [Problem("leftover", "", "", f"rows of a process that was stopped ({name})") for name in store.orphans()]
+    files = leftover_files(store.folder)
+    problems = [Problem("leftover", "", str(path), "half-written by a process that was stopped") for path in files]
+    problems += [
+        Problem("leftover", "", "", f"rows of a process that was stopped ({name})") for name in store.orphans()
+    ]
     problems += [Problem("double", video_id, "", "stands there twice") for video_id in store.doubles()]
     problems += [
         Problem(
@@ -81,7 +89,35 @@ def check(store: Store, *, repair: bool = False, on_video: Callable[[int, int], 
         return problems
     store.delete({problem.video for problem in problems if REPAIRS[problem.kind] == "taken out"})
     store.tidy(force=True)
+    for path in files:
+        path.unlink(missing_ok=True)
     return [replace(problem, repaired=bool(REPAIRS[problem.kind])) for problem in problems]
+
+
+def leftover_files(folder: Path | None, older_than: float = ORPHAN_AGE) -> list[Path]:
+    """Find files that a killed process left: LanceDB's, which it never looks at again, and our own in `side`.
+
+    Args:
+        folder: the library's; None for an object store, which has no such files.
+        older_than: seconds without a write; younger ones may be another process's, at work right now.
+
+    Returns:
+        The files.
+    """
+    if folder is None:
+        return []
+    found = [*folder.glob("*.lance/**/.tmp*"), *(folder / "side").glob("claims/*")]
+    found += [path for path in (folder / "side").rglob(".*") if TEMPORARY.fullmatch(path.name)]
+    return sorted(path for path in found if _is_idle(path, older_than))
+
+
+def _is_idle(path: Path, seconds: float) -> bool:
+    """Whether a file was not written to for some time, and is still there."""
+    try:
+        about = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISREG(about.st_mode) and time.time() - about.st_mtime > seconds
 
 
 def _faults(entry: Entry) -> Iterator[tuple[Fault, str]]:

@@ -3,14 +3,14 @@
 import math
 import os
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from mmpt.models.scorer import Scorer
+from mmpt.search.copies import holds
 from mmpt.search.library import VideoLibrary
 from mmpt.search.records import VideoRecord
-from mmpt.search.sources import absolute
+from mmpt.search.sources import absolute, same_spelling
 from mmpt.video.features import Progress
 
 
@@ -46,12 +46,13 @@ def example_vector(
         tokens = library.store.tokens(record.id)
         low, high = _seconds(video, len(tokens), start, end)
         return tokens[low:high].astype(np.float32).mean(axis=0) - library.matrix.snapshot().mean
-    if not Path(video).expanduser().is_file():
+    path = absolute(video)
+    if not path.is_file():
         raise FileNotFoundError(
             f"{os.fspath(video)!r} is neither a file nor the id of a video of the library at {library.address}; "
             "mmpt library stats --videos lists the ids"
         )
-    vector = encode_part(library.scorer, Path(video).expanduser(), start, end, on_progress=on_progress)
+    vector = encode_part(library.scorer, path, start, end, on_progress=on_progress)
     return vector - library.matrix.snapshot().mean
 
 
@@ -92,10 +93,11 @@ def _record(library: VideoLibrary, video: str | os.PathLike[str]) -> VideoRecord
     if os.fspath(video) in records:
         return records[os.fspath(video)]
     path = absolute(video)
-    found = next((record for record in records.values() if record.path == str(path)), None)
-    if found is None or (path.is_file() and path.stat().st_mtime != found.modified):
-        return None
-    return found
+    name = same_spelling(str(path))
+    found = next((r for r in records.values() if name in map(same_spelling, r.paths)), None)
+    if found is None or not path.is_file() or path.stat().st_mtime == found.modified:
+        return found
+    return found if holds(str(path), found.id) else None
 
 
 def _seconds(video: str | os.PathLike[str], length: int, start: float, end: float | None) -> tuple[int, int]:

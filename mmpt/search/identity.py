@@ -60,6 +60,12 @@ def describe(scorer: Scorer) -> dict[str, Any]:
     }
 
 
+def is_made_with(about: dict[str, Any], scorer: Scorer) -> bool:
+    """Whether a library was made with a model: with its weights, over the same features."""
+    made = (about["model"]["sha256"], about["backbone"], about["l2_normalized"])
+    return made == (fingerprint(scorer.model), scorer.backbone.name, scorer.l2_normalized)
+
+
 def check_model(about: dict[str, Any], scorer: Scorer, address: str) -> None:
     """Refuse a model that a library was not made with.
 
@@ -71,11 +77,9 @@ def check_model(about: dict[str, Any], scorer: Scorer, address: str) -> None:
     Raises:
         ValueError: the weights or the video network are others.
     """
-    made = about["model"]
-    given = {"name": scorer.name, "sha256": fingerprint(scorer.model)}
-    same = (made["sha256"], about["backbone"], about["l2_normalized"])
-    if same == (given["sha256"], scorer.backbone.name, scorer.l2_normalized):
+    if is_made_with(about, scorer):
         return
+    made, given = about["model"], {"name": scorer.name, "sha256": fingerprint(scorer.model)}
     first, second = (f"{model['name']} (weights {model['sha256'][:12]})" for model in (made, given))
     raise ValueError(
         f"the library at {address} was made with the model {first} over {about['backbone']} features, and cannot be "

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Literal
 
 from mmpt.models.scorer import Scorer
+from mmpt.search.copies import Seen, at_a_copy, holds
 from mmpt.search.identity import with_file
 from mmpt.search.narration import Found
 from mmpt.search.records import VideoRecord
-from mmpt.search.sources import CaptionFinders, Listed, check_name, depth_below, is_away, is_below, is_there
+from mmpt.search.sources import Listed, SourceLookup, check_name, depth_below, is_away, is_below, is_same_name, is_there
 from mmpt.search.store import Store
 from mmpt.search.store_tables import Entry, Source
 from mmpt.search.windows import encode
-from mmpt.utils.content import FileContent, read_content, remembered_hash
+from mmpt.utils.content import FileContent, read_content
 from mmpt.video.claims import Claim, Claims
 from mmpt.video.errors import VideoDamageWarning, check_file
 
@@ -108,6 +109,10 @@ class Ingest:
 
     Several processes may do so with one library: who works on a video says so in a folder of claims.
 
+    Attributes:
+        report: what became of them.
+        taken: paths of those that the library has now.
+
     Args:
         store: where they go.
         scorer: gives the loaded model when a video needs it.
@@ -119,10 +124,14 @@ class Ingest:
         self, store: Store, scorer: Callable[[], Scorer], claims: Path, on_event: Listener | None = None
     ) -> None:
         self.report = Report()
+        self.taken: list[str] = []
         self._store, self._scorer, self._claims_folder = store, scorer, claims
         self._tell = on_event or (lambda event: None)
         self._version, self._records = -1, {}
-        self._finders = CaptionFinders()
+        self._by_path: dict[str, list[str]] = {}
+        self._sources = SourceLookup(store.sources())
+        self._seen: dict[str, Seen] = {}
+        self._files: dict[str, _File] = {}
         self._since_tidy = 0
         self._written_over: set[str] = set()
 
@@ -147,6 +156,7 @@ class Ingest:
                     waiting.append((path, source))
                     time.sleep(LOOK)
         self._drop_written_over()
+        self._remember_copies()
         if self._since_tidy:
             self._store.tidy()
 
@@ -159,6 +169,15 @@ class Ingest:
         for reason in reasons:
             self._fail("", reason)
 
+    def remember_files(self) -> None:
+        """Keep what `same_file` compares, of files that have changed in that and not in their content."""
+        records = self._current()
+        self._change(
+            with_file(records[key], records[key].path, file.content, file.depth)
+            for key, file in self._files.items()
+            if key in records and is_same_name(str(file.path), records[key].path)
+        )
+
     def find_gone(self, sources: Iterable[Source], *, prune: bool) -> None:
         """Find videos whose files are no longer there.
 
@@ -168,7 +187,7 @@ class Ingest:
             prune: take the others out.
         """
         missing = [source.path for source in sources if is_away(source.path)]
-        gone = [record for record in self._current().values() if not is_there(record.path)]
+        gone = self._moved_to_copies(record for record in self._current().values() if not is_there(record.path))
         for record in gone:
             self._tell(Event("gone", record.path))
         self.report.gone += gone
@@ -184,7 +203,8 @@ class Ingest:
             check_file(path)
             with path.open("rb") as opened:
                 content = read_content(opened.fileno(), path)
-            file = _File(path, content, depth_below(path, source), self._finders.of(source).find(path))
+            said = self._sources.finder(source).find(path)
+            file = _File(path, content, depth_below(str(path), source), said)
         except (OSError, ValueError) as error:  # VideoError is a ValueError
             self._fail(str(path), str(error))
             return True
@@ -224,6 +244,8 @@ class Ingest:
             return self._fail(str(file.path), str(error))
         record, changed = entry.record, self._writes_over(file)
         self._store.put_many([entry])
+        self.taken.append(record.path)
+        self._seen.pop(record.id, None)
         kind, listed = ("changed", self.report.changed) if changed else ("added", self.report.added)
         listed.append(record)
         for message in record.damage:
@@ -254,6 +276,7 @@ class Ingest:
             captions=len(captions),
             damage=features.damage,
             subtitles=file.said.digest,
+            captions_from=str(file.path) if file.said.digest else "",
         )
         record = with_file(record, str(file.path), file.content, file.depth)
         entry = Entry(record, encoded.windows, encoded.vectors, encoded.tokens, captions)
@@ -262,23 +285,35 @@ class Ingest:
 
     def _known(self, file: _File) -> None:
         record, path, kind = self._current()[file.id], str(file.path), "known"
+        path = record.path if is_same_name(path, record.path) else path
         self._writes_over(file)
-        if record.path != path and not _holds(record):
+        seen = self._seen.get(record.id) or Seen.elsewhere(record, path, self._sources)
+        seen.add(path, file.said)
+        if len(seen.paths) > 1 or seen.applied(record) != record:
+            self._seen[record.id] = seen
+        wanted = seen.captioned(record)
+        if record.path not in seen.paths:
             record = with_file(record, path, file.content, file.depth)
             self._store.change([record])
             self.report.renamed.append(record)
             kind = "renamed"
+        elif record.path == path and with_file(record, path, file.content, file.depth) != record:
+            self._files[record.id] = file
         if file.said.problem:
             self._warn(path, file.said.problem, self.report.unread)
-        elif file.said.digest != record.subtitles and record.path == path and self._recaption(record, file.said):
+        if wanted is not None and self._recaption(record, wanted[0], file.said if wanted[0] == path else None):
             kind = "captions"
         self.report.known += kind == "known"
+        self.taken.append(str(file.path))
         self._tell(Event(kind, path, detail="" if record.path == path else f"a copy of {record.path}"))
 
-    def _recaption(self, record: VideoRecord, said: Found) -> bool:
-        """Put a video in anew with other captions; False where another process took it out meanwhile."""
+    def _recaption(self, record: VideoRecord, path: str, said: Found | None) -> bool:
+        """Put a video in anew with the captions of a path; False where another process took it out meanwhile."""
+        if said is None:
+            source = self._sources.source(path) if path else None
+            said = Found() if source is None else self._sources.finder(source).find(Path(path))
         captions = said.captions(record.id, record.seconds)
-        record = replace(record, captions=len(captions), subtitles=said.digest)
+        record = replace(record, captions=len(captions), subtitles=said.digest, captions_from=path)
         kept = next(self._store.entries([record.id]), None)
         if kept is None:
             return False
@@ -288,20 +323,49 @@ class Ingest:
 
     def _writes_over(self, file: _File) -> bool:
         """Whether other videos lay at a path before this file did; they are kept in mind."""
-        others = {old.id for old in self._current().values() if old.path == str(file.path) and old.id != file.id}
+        self._current()
+        others = {key for key in self._by_path.get(str(file.path), ()) if key != file.id}
         self._written_over |= others
         return bool(others)
 
     def _drop_written_over(self) -> None:
-        """Take out videos whose files were written over, except those that turned up under another name."""
+        """Take out videos whose files were written over, except those that lie, or turned up, under another name."""
         records = self._current()
-        self._store.delete([key for key in self._written_over if key in records and not _holds(records[key])])
+        lost = [records[key] for key in self._written_over if key in records]
+        lost = self._moved_to_copies(record for record in lost if not holds(record.path, record.id))
+        self._store.delete([record.id for record in lost])
+
+    def _moved_to_copies(self, lost: Iterable[VideoRecord]) -> list[VideoRecord]:
+        """Give videos whose files are lost the path of a copy; returns those that have none."""
+        found = [(record, at_a_copy(record, self._sources)) for record in lost]
+        moved = [copy for _, copy in found if copy is not None]
+        self._store.change(moved)
+        self.report.renamed += moved
+        for record in moved:
+            self._tell(Event("renamed", record.path))
+        return [record for record, copy in found if copy is None]
+
+    def _remember_copies(self) -> None:
+        """Keep where copies lie, for when not all of them are looked at."""
+        records = self._current()
+        self._change(seen.applied(records[key]) for key, seen in self._seen.items() if key in records)
+
+    def _change(self, records: Iterable[VideoRecord]) -> None:
+        """Keep what is said of videos now, where that is something else."""
+        known = self._current()
+        try:
+            self._store.change([record for record in records if record != known[record.id]])
+        except OSError as error:  # nothing is lost: it is found out again
+            logger.info("cannot keep where files lie (%s)", error)
 
     def _current(self) -> dict[str, VideoRecord]:
         """The library's videos, read again when any process changed them."""
         version = self._store.version()
         if version != self._version:
             self._records, self._version = self._store.videos(), version
+            self._by_path = {}
+            for record in self._records.values():
+                self._by_path.setdefault(record.path, []).append(record.id)
         return self._records
 
     def _progress(self, path: Path, done: int) -> None:
@@ -314,11 +378,3 @@ class Ingest:
     def _fail(self, path: str, reason: str) -> None:
         self.report.failed.append((path, reason))
         self._tell(Event("failed", path, detail=reason))
-
-
-def _holds(record: VideoRecord) -> bool:
-    """Whether a video's file is still where its record says, with that content."""
-    try:
-        return remembered_hash(record.path)[:ID_LETTERS] == record.id
-    except OSError:
-        return False

@@ -3,20 +3,30 @@
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmpt.models.scorer import Scorer, load
+from mmpt.models.scorer import Scorer, find_place, load
 from mmpt.search.checking import Problem, check, export, stats
+from mmpt.search.copies import without
 from mmpt.search.identity import check_backbone, check_model, describe
-from mmpt.search.ingest import ID_LETTERS, Ingest, Listener, Report
+from mmpt.search.ingest import ID_LETTERS, Event, Ingest, Listener, Report
 from mmpt.search.matrix import WindowMatrix
+from mmpt.search.own_model import describe_place, load_own, remember_place
 from mmpt.search.query import Query, Results, search
 from mmpt.search.records import Caption, VideoRecord
-from mmpt.search.sources import absolute, check_name, is_below, is_there, list_videos, wanted_again
+from mmpt.search.sources import (
+    SourceLookup,
+    absolute,
+    check_name,
+    is_below,
+    is_there,
+    list_videos,
+    wanted_again,
+)
 from mmpt.search.store import Store
 from mmpt.search.store_database import local_folder
 from mmpt.search.store_tables import Source
@@ -94,8 +104,10 @@ class VideoLibrary:
         """
         with self._lock:
             if not isinstance(self._model, Scorer):
-                known = self._store.about["model"]["name"] if self._store is not None else MODEL
-                self._model = load(self._model or known, **self._loading)
+                if self._model is None and self._store is not None:
+                    self._model = self._checked = load_own(self._store, **self._loading)
+                else:
+                    self._model = load(self._model or MODEL, **self._loading)
             if self._store is not None:
                 self._check_model(self._model)
             return self._model
@@ -151,11 +163,19 @@ class VideoLibrary:
         if not there:
             raise FileNotFoundError(f"there is nothing at {sources[0].path}; give video files, or folders of them")
         listed, unreadable = list_videos(sources, strict=True)
+        self._check_given_model()
         store = self._made()
-        store.remember([*there, *wanted_again(store.sources(), listed)])
+        known = store.sources()
+        new = {source.path for source in there} - {source.path for source in known}
+        store.remember([*there, *wanted_again(known, listed)])
         ingest = self._ingest(store, on_event)
         ingest.unreadable(unreadable)
-        ingest.take(listed)
+        try:
+            ingest.take(listed)
+        except Exception:  # not KeyboardInterrupt: `update` goes on then
+            _forget_fruitless(store, new, ingest.taken)
+            raise
+        _forget_fruitless(store, new, ingest.taken)
         return ingest.report
 
     def update(self, *, prune: bool = False, on_event: Listener | None = None) -> Report:
@@ -172,23 +192,34 @@ class VideoLibrary:
             FileNotFoundError: there is no library, or weights are missing.
             ValueError: the model is not the library's.
         """
+        self._check_given_model()
         store = self.store
         sources = store.sources()
-        excluded = {source.path for source in sources if source.excluded}
+        known = SourceLookup(sources)
         there = [source for source in sources if not source.excluded and is_there(source.path)]
         listed, unreadable = list_videos(there, strict=False)
-        listed = [(path, source) for path, source in listed if str(path) not in excluded]
+        listed = [(path, source) for path, source in listed if not known.is_excluded(str(path))]
         ingest = self._ingest(store, on_event)
         ingest.unreadable(unreadable)
         ingest.take(listed)
+        ingest.remember_files()
         ingest.find_gone(sources, prune=prune)
+        if failed := {path for path, _ in ingest.report.failed}.intersection(source.path for source in sources):
+            _forget_fruitless(store, failed, {path for record in store.videos().values() for path in record.paths})
         return ingest.report
 
-    def remove(self, paths_or_ids: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> int:
+    def remove(
+        self,
+        paths_or_ids: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        *,
+        on_event: Listener | None = None,
+    ) -> int:
         """Take videos out. The files stay; `update` does not bring them back, `add` does.
 
         Args:
-            paths_or_ids: videos by file or id; of a folder all that lie below it.
+            paths_or_ids: videos by file or id; of a folder all that lie below it. A video that has a copy elsewhere in
+                what was added stays, under the copy's path; by its id it goes with all its copies.
+            on_event: told of those that stay, as ``"known"``.
 
         Returns:
             How many videos were taken out.
@@ -197,23 +228,33 @@ class VideoLibrary:
             ValueError: the library has none of that name.
         """
         given = [paths_or_ids] if isinstance(paths_or_ids, (str, os.PathLike)) else list(paths_or_ids)
-        records, sources = self.store.videos(), {source.path for source in self.store.sources()}
-        ids: set[str] = set()
-        forgotten: set[str] = set()
+        records, sources = self.store.videos(), self.store.sources()
+        known = {path for record in records.values() for path in record.paths} | {source.path for source in sources}
+        going: set[str] = set()
         for name in given:
             word, path = os.fspath(name), str(absolute(name))
-            found = [record for record in records.values() if record.id == word or is_below(record.path, path)]
-            if not found and path not in sources:
+            if word in records:
+                going.update(records[word].paths)
+                continue
+            found = [lying for lying in known if is_below(lying, path)]
+            if not found:
                 raise ValueError(
                     f"the library has no video {word!r}, nor one below it; see: mmpt library stats --videos"
                 )
-            ids.update(record.id for record in found)
-            forgotten.update(source for source in sources if is_below(source, path))
-        self.store.forget(forgotten)
-        kept = [source.path for source in self.store.sources() if not source.excluded]
-        out = [records[video_id].path for video_id in sorted(ids)]
-        self.store.remember(Source(p, excluded=True) for p in out if any(is_below(p, folder) for folder in kept))
-        return self.store.delete(ids)
+            going.update([lying for lying in found if Path(lying).is_relative_to(path)] or found)
+        self.store.forget(going.intersection(source.path for source in sources))
+        left = SourceLookup(self.store.sources())
+        touched = [record for record in records.values() if going.intersection(record.paths)]
+        out = {path for record in touched for path in record.paths} | {s.path for s in sources if s.excluded}
+        self.store.remember(Source(path, excluded=True) for path in sorted(out & going) if left.source(path))
+        stay = {record.id: without(record, going, left) for record in touched}
+        kept = [record for record in stay.values() if record is not None]
+        self.store.change(kept)
+        tell = on_event or (lambda event: None)
+        for record in kept:
+            gone = ", ".join(sorted(going.intersection(records[record.id].paths)))
+            tell(Event("known", record.path, detail=f"is a copy of {gone}, and stays"))
+        return self.store.delete([key for key, record in stay.items() if record is None])
 
     def search(self, text: str | None = None, limit: int = 10, **options: Any) -> Results:
         """Search by text.
@@ -346,8 +387,21 @@ class VideoLibrary:
         """The store, made now if there is none."""
         with self._lock:
             if self._store is None:
-                self._store = Store.create(self.address, describe(self.scorer))
+                place = describe_place(self.scorer.place, local_folder(self.address))
+                self._store = Store.create(self.address, describe(self.scorer), place)
+                self._check_model(self.scorer)  # another process may have made it meanwhile
             return self._store
+
+    def _check_given_model(self) -> None:
+        """Refuse a model that was asked for and is not the library's, also where nothing is to be encoded."""
+        if self._store is None:
+            return
+        if self._model is not None:
+            scorer = self._model if isinstance(self._model, Scorer) else self.scorer
+            self._check_model(scorer)
+            remember_place(self._store, scorer.place)
+        elif not self._store.model_place:  # made by an earlier version; a hint only: what is loaded is checked
+            remember_place(self._store, find_place(self._store.about["model"]["name"]))
 
     def _ingest(self, store: Store, on_event: Listener | None) -> Ingest:
         return Ingest(store, self._encoder, side_folder(self.address) / "claims", on_event)
@@ -355,6 +409,7 @@ class VideoLibrary:
     def _encoder(self) -> Scorer:
         """The model, where its video network is the one that the library's features come from."""
         scorer = self.scorer
+        remember_place(self.store, scorer.place)
         check_backbone(self.store.about, scorer, self.address)
         return scorer
 
@@ -362,6 +417,12 @@ class VideoLibrary:
         if self._checked is not scorer:
             check_model(self.store.about, scorer, self.address)
             self._checked = scorer
+
+
+def _forget_fruitless(store: Store, sources: Collection[str], videos: Iterable[str]) -> None:
+    """Forget sources that no video is of, such as a file that is none: else each update would fail over it again."""
+    if sources:
+        store.forget(set(sources).difference(*((path, *map(str, Path(path).parents)) for path in videos)))
 
 
 def side_folder(address: str) -> Path:

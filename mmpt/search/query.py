@@ -11,13 +11,14 @@ import numpy as np
 
 from mmpt.models.scorer import Scorer
 from mmpt.search.calibration import DEFAULT_THRESHOLD, Background, location
+from mmpt.search.copies import lies_below
 from mmpt.search.looking import SPARE, WINDOWS, Look, Tokens
 from mmpt.search.matrix import WindowMatrix
 from mmpt.search.matrix_scores import Hits
 from mmpt.search.matrix_snapshot import Snapshot
 from mmpt.search.records import Moment, VideoRecord
 from mmpt.search.said import find_said
-from mmpt.search.sources import absolute, is_below
+from mmpt.search.sources import absolute
 from mmpt.search.store import Store
 
 Mode = Literal["seen", "said", "both"]
@@ -46,8 +47,8 @@ class Filter:
     max_seconds: float | None = None
 
     def accepts(self, record: VideoRecord) -> bool:
-        """Whether a video is searched."""
-        if self.folder is not None and not is_below(record.path, str(absolute(self.folder))):
+        """Whether a video is searched: one that has a copy in the folder is."""
+        if self.folder is not None and lies_below(record, str(absolute(self.folder))) is None:
             return False
         if self.after is not None and record.modified < unix_time(self.after):
             return False
@@ -215,6 +216,9 @@ class _Scope:
 
 def _scope(records: dict[str, VideoRecord], where: Filter) -> _Scope:
     accepted = {video: record for video, record in records.items() if where.accepts(record)}
+    if where.folder is not None:  # of a video with copies, the one that was asked for is shown
+        folder = str(absolute(where.folder))
+        accepted = {video: replace(r, path=lies_below(r, folder) or r.path) for video, r in accepted.items()}
     ids = None if len(accepted) == len(records) else set(accepted)
     return _Scope(accepted, ids, sum(record.windows for record in accepted.values()))
 

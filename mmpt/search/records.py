@@ -43,6 +43,11 @@ class VideoRecord:
     copies: tuple[str, ...] = ()
     captions_from: str = ""
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Where the video lies: `path`, then its copies."""
+        return (self.path, *self.copies)
+
 
 @dataclass(frozen=True)
 class Caption:

@@ -1,6 +1,7 @@
 """What a library was asked to index: folders and files, and the videos that they are now."""
 
 import os
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +14,35 @@ Listed = list[tuple[Path, Source]]
 
 
 def absolute(path: str | os.PathLike[str]) -> Path:
-    """Give an absolute path; links are kept, since what a user calls a file is what is shown."""
-    return Path(os.path.abspath(os.path.expanduser(path)))
+    """Give an absolute path, in the disk's own spelling; links are kept: what a user calls a file is what is shown."""
+    return _as_spelled(Path(os.path.abspath(os.path.expanduser(path))))
+
+
+def same_spelling(path: str) -> str:
+    """Give the form of a path that all its spellings in Unicode have: macOS writes "é" as two signs, others as one."""
+    return unicodedata.normalize("NFC", path)
+
+
+def is_same_name(path: str, other: str) -> bool:
+    """Whether two paths are spellings of one name, on a disk that takes both for the same file."""
+    if path == other:
+        return True
+    try:
+        return same_spelling(path) == same_spelling(other) and os.path.samefile(path, other)
+    except OSError:
+        return False
+
+
+def _as_spelled(path: Path) -> Path:
+    """The path of what the disk has under another spelling of the name; the path itself where there is none."""
+    if str(path).isascii() or os.path.lexists(path):
+        return path
+    parent = _as_spelled(path.parent)
+    try:
+        names = [name for name in os.listdir(parent) if same_spelling(name) == same_spelling(path.name)]
+    except OSError:
+        names = []
+    return parent / min(names, default=path.name)
 
 
 def check_name(path: str | os.PathLike[str]) -> None:
@@ -35,7 +63,8 @@ def check_name(path: str | os.PathLike[str]) -> None:
 
 
 def is_below(path: str, folder: str) -> bool:
-    """Whether a path is a folder's, or that of something below it."""
+    """Whether a path is a folder's, or that of something below it, in whatever spelling of Unicode."""
+    path, folder = same_spelling(path), same_spelling(folder)
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
@@ -100,18 +129,35 @@ def wanted_again(sources: Iterable[Source], listed: Listed) -> list[Source]:
     Returns:
         Sources of their own, no longer excluded.
     """
-    excluded = {source.path for source in sources if source.excluded}
-    return [replace(source, path=str(path)) for path, source in listed if str(path) in excluded]
+    excluded = {same_spelling(source.path): source.path for source in sources if source.excluded}
+    asked = [(excluded.get(same_spelling(str(path))), source) for path, source in listed]
+    return [replace(source, path=path) for path, source in asked if path is not None]
 
 
-class CaptionFinders:
-    """The finders of captions; sources that look in the same way share one, which lists folders once."""
+class SourceLookup:
+    """Finds the source that a file is of, and where its captions are looked for.
 
-    def __init__(self) -> None:
+    Args:
+        sources: all that the library knows.
+    """
+
+    def __init__(self, sources: Iterable[Source]) -> None:
+        self._sources = {same_spelling(source.path): source for source in sources}
         self._finders: dict[Source, CaptionFinder] = {}
 
-    def of(self, source: Source) -> CaptionFinder:
-        """Give the finder of a source's videos."""
+    def is_excluded(self, path: str) -> bool:
+        """Whether a file was taken out."""
+        source = self._sources.get(same_spelling(path))
+        return source is not None and source.excluded
+
+    def source(self, path: str) -> Source | None:
+        """Find the source of a file: the innermost folder, or the file; None where it was taken out or is of none."""
+        place = Path(same_spelling(path))
+        found = next((self._sources[str(top)] for top in (place, *place.parents) if str(top) in self._sources), None)
+        return None if found is None or found.excluded else found
+
+    def finder(self, source: Source) -> CaptionFinder:
+        """Give the finder of a source's captions; sources that look in the same way share one, which lists once."""
         how = replace(source, path="")
         if how not in self._finders:
             folder = Path(source.captions) if source.captions else None
@@ -119,6 +165,6 @@ class CaptionFinders:
         return self._finders[how]
 
 
-def depth_below(path: Path, source: Source) -> int:
+def depth_below(path: str, source: Source) -> int:
     """Count the names of a path that are below the folder of its source; of a source that is a file, 1."""
-    return max(len(path.parts) - len(Path(source.path).parts), 1)
+    return max(len(Path(path).parts) - len(Path(source.path).parts), 1)

@@ -50,21 +50,28 @@ class Store(Upkeep):
         address: where it lies.
         database: its tables.
         about: what the library is.
+        model_place: where its model lay, as of `mmpt.search.own_model`; empty where that is not known.
     """
 
-    def __init__(self, address: str, database: Database, about: dict[str, Any]) -> None:
+    def __init__(
+        self, address: str, database: Database, about: dict[str, Any], model_place: dict[str, str] | None = None
+    ) -> None:
         super().__init__(database)
         self.address = address
         self.about = about
+        self.model_place = model_place or {}
         self._widened = False
 
     @classmethod
-    def create(cls, address: str | os.PathLike[str], about: dict[str, Any]) -> "Store":
+    def create(
+        cls, address: str | os.PathLike[str], about: dict[str, Any], model_place: dict[str, str] | None = None
+    ) -> "Store":
         """Make an empty library, or open the one that another process made meanwhile.
 
         Args:
             address: a folder, or another address that LanceDB takes, for example ``"s3://bucket/library"``.
             about: model (name and sha256), backbone, version, l2_normalized, dim, windows.
+            model_place: where the model lies.
 
         Returns:
             The store. Its `about` is that of whoever came first.
@@ -74,7 +81,7 @@ class Store(Upkeep):
         """
         database = Database(address)
         database.make(TABLES, text_table="captions")
-        row = {"about": json.dumps({"format": FORMAT, **about})}
+        row = {"about": json.dumps({"format": FORMAT, **about}), "model_place": json.dumps(model_place or {})}
         database.make_with("about", pa.Table.from_pylist([row], schema=ABOUT))  # the last: else there is no library
         return cls.open(address)
 
@@ -105,7 +112,14 @@ class Store(Upkeep):
                 f"the library at {address} has the format {about.get('format')!r}, and this version of mmpt reads "
                 f"{FORMAT!r}; index the videos again into another folder"
             )
-        return cls(address, database, about)
+        place = rows[0].get("model_place")
+        return cls(address, database, about, json.loads(place) if place else {})
+
+    def move_model(self, model_place: dict[str, str]) -> None:
+        """Remember where the library's model lies now."""
+        self._database.widen("about", ABOUT)
+        self._database.set("about", {"model_place": json.dumps(model_place)})
+        self.model_place = model_place
 
     @property
     def folder(self) -> Path | None:

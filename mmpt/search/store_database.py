@@ -144,6 +144,10 @@ class Database:
         merge = self._table(name).merge_insert(on).when_matched_update_all(where=f"target.{same} = source.{same}")
         persistent(lambda: merge.execute(rows))
 
+    def set(self, name: str, values: Mapping[str, str]) -> None:
+        """Give columns of all rows another value, with one commit."""
+        persistent(lambda: self._table(name).update(values=dict(values)))
+
     def drop(self, name: str, column: str, values: Sequence[str]) -> None:
         """Remove the rows whose column has one of some values."""
         for part in _portions(values):

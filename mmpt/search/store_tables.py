@@ -14,7 +14,7 @@ from mmpt.search.records import Caption, VideoRecord
 FORMAT = "mmpt-library-1"
 WINDOWS, NUMBERS = np.dtype("<i4"), np.dtype("<f2")
 
-ABOUT = pa.schema([("about", pa.string())])
+ABOUT = pa.schema([("about", pa.string()), ("model_place", pa.string())])  # the latter not in libraries before 2026-12
 SOURCES = pa.schema(
     [
         ("path", pa.string()),

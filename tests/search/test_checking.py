@@ -1,6 +1,8 @@
 """Whether a library is sound, what is in it, and all of it as plain files."""
 
 import json
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -168,3 +170,24 @@ def test_an_empty_library_is_sound_and_exports_empty_files(tmp_path: Path) -> No
     assert check(store, repair=True) == [] and stats(store)["videos"] == 0
     assert export(store, tmp_path / "plain") == 0
     assert np.load(tmp_path / "plain" / "vectors.npy").shape == (0, 8)
+
+
+def test_files_that_killed_commits_leave_are_found_and_removed_once_they_are_old(store: Store) -> None:
+    assert store.folder is not None
+    # seen after 70 processes that were killed while they put videos in and made tables
+    names = ["data/.tmpMSdHKR", "_versions/.tmpwyK9gN", "_transactions/.tmpqsiLej", "_indices/e373f164/.tmpML8bHu"]
+    left = [store.folder / "vectors.lance" / name for name in names]
+    left += [store.folder / "side" / name for name in ("matrix/.windows.0123456789ab.bin", "claims/00ff.0")]
+    kept = [store.folder / "side" / name for name in ("matrix/windows.bin", "matrix/.own", ".tmpfile")]
+    young = store.folder / "videos.lance" / "data" / ".tmpAAAAAA"
+    for path in (*left, *kept, young):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+        if path != young:
+            os.utime(path, (1, time.time() - ORPHAN_AGE - 10))
+    found = check(store)
+    assert sorted(problem.path for problem in found) == sorted(map(str, left))
+    assert {(problem.kind, problem.repaired) for problem in found} == {("leftover", False)}
+    assert all(problem.repaired for problem in check(store, repair=True)) and check(store) == []
+    assert not any(path.exists() for path in left) and all(path.exists() for path in (*kept, young))
+    assert len(store.videos()) == 3

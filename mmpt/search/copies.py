@@ -1,0 +1,119 @@
+"""Copies of one file: a video lies at several paths, and has the subtitles of whichever of them has some."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from mmpt.search.identity import with_file
+from mmpt.search.narration import Found
+from mmpt.search.records import VideoRecord
+from mmpt.search.sources import SourceLookup, depth_below, is_below
+from mmpt.utils.content import FileContent, read_content, remembered_hash
+
+UNKNOWN = Found(problem="it is not known where its subtitles are")
+
+
+@dataclass
+class Seen:
+    """The paths where a video was seen in one pass over the files, and what belongs to them.
+
+    Attributes:
+        paths: where it lies.
+        subtitles: of all subtitle files the one that comes first: its place in the order, the path of the video that it
+            belongs to, and its digest.
+        unreadable: there are subtitle files that cannot be read, or that nobody looked for.
+    """
+
+    paths: set[str] = field(default_factory=set)
+    subtitles: tuple[tuple[int, str], str, str] | None = None
+    unreadable: bool = False
+
+    @classmethod
+    def elsewhere(cls, record: VideoRecord, path: str, sources: SourceLookup) -> "Seen":
+        """Look at the other paths that a record names."""
+        seen = cls()
+        for other in sorted({*record.paths, record.captions_from} - {"", path}):
+            source = sources.source(other)
+            if (source is not None or other == record.path) and holds(other, record.id):
+                seen.add(other, UNKNOWN if source is None else sources.finder(source).find(Path(other)))
+        return seen
+
+    def add(self, path: str, found: Found) -> None:
+        """Add a path and the subtitles that were found for it."""
+        self.paths.add(path)
+        self.unreadable |= bool(found.problem)
+        if found.digest:
+            subtitles = (found.order, path, found.digest)
+            self.subtitles = min(self.subtitles or subtitles, subtitles)
+
+    def captioned(self, record: VideoRecord) -> tuple[str, str] | None:
+        """Say which subtitles a video has to have.
+
+        Args:
+            record: the video, as it was before this pass.
+
+        Returns:
+            The path that they belong to and their digest, both empty for none; None for those that it has: also where
+            the path that they belong to is gone, or some cannot be read.
+        """
+        if self.subtitles is not None:
+            _, path, digest = self.subtitles
+            return None if digest == record.subtitles else (path, digest)
+        belonged = record.captions_from or record.path
+        return ("", "") if record.subtitles and belonged in self.paths and not self.unreadable else None
+
+    def applied(self, record: VideoRecord) -> VideoRecord:
+        """Give the record with the paths of this pass."""
+        copies = tuple(sorted(self.paths - {record.path}))
+        belongs = self.subtitles is not None and self.subtitles[2] == record.subtitles
+        path = self.subtitles[1] if belongs and self.subtitles is not None else record.captions_from
+        return replace(record, copies=copies, captions_from=path)
+
+
+def holds(path: str, video_id: str) -> bool:
+    """Whether a video's content is at a path."""
+    try:
+        return remembered_hash(path).startswith(video_id)
+    except OSError:
+        return False
+
+
+def at_a_copy(record: VideoRecord, sources: SourceLookup, but: Collection[str] = ()) -> VideoRecord | None:
+    """Find another path for a video whose own one does not count any more.
+
+    Args:
+        record: the video.
+        sources: what was indexed; a copy that was taken out, or lies elsewhere, is none.
+        but: paths that do not count either.
+
+    Returns:
+        The record with the path of a copy that is there; None without one.
+    """
+    left = [path for path in record.copies if path not in but]
+    for path in left:
+        source = sources.source(path)
+        content = None if source is None else _content(path)
+        if source is not None and content is not None and content.sha256.startswith(record.id):
+            others = tuple(other for other in left if other != path)
+            return with_file(replace(record, copies=others), path, content, depth_below(path, source))
+    return None
+
+
+def without(record: VideoRecord, paths: Collection[str], sources: SourceLookup) -> VideoRecord | None:
+    """Take paths away from a video; None where it lies nowhere else."""
+    if record.path in paths:
+        return at_a_copy(record, sources, paths)
+    return replace(record, copies=tuple(path for path in record.copies if path not in paths))
+
+
+def lies_below(record: VideoRecord, folder: str) -> str | None:
+    """Say at which path a video lies below a folder, its own one first; None where it does not."""
+    return next((path for path in record.paths if is_below(path, folder)), None)
+
+
+def _content(path: str) -> FileContent | None:
+    try:
+        with open(path, "rb") as file:
+            return read_content(file.fileno(), path)
+    except OSError:
+        return None
