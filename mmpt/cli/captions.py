@@ -156,7 +156,7 @@ def _file_in(path: Path) -> Path:
 
 
 def _print_cleaned(summary: "Summary", targets: list[Path]) -> None:
-    from mmpt.cli.console import legible, out
+    from mmpt.cli.console import out
 
     tally = summary.tally
     wordless = f", {summary.wordless:,} of them without a caption" if summary.wordless else ""
@@ -170,17 +170,17 @@ def _print_cleaned(summary: "Summary", targets: list[Path]) -> None:
         soft_wrap=True,
     )
     for target in targets:
-        out.print(f"written   {legible(target)}", soft_wrap=True)
+        out.print(f"written   {target}", soft_wrap=True)
 
 
 def _report(first: list[str], count: int, path: Path) -> int:
     """Tell of failures; gives the exit code."""
-    from mmpt.cli.console import err, legible
+    from mmpt.cli.console import err
 
     for line in first:
-        err.print(f"mmpt: failed: {legible(line)}", soft_wrap=True)
+        err.print(f"mmpt: failed: {line}", soft_wrap=True)
     if count:
-        err.print(f"mmpt: {count:,} failed; the reasons are in {legible(path)}", soft_wrap=True)
+        err.print(f"mmpt: {count:,} failed; the reasons are in {path}", soft_wrap=True)
     return 1 if count else 0
 
 
@@ -211,7 +211,7 @@ def _tokenize(args: argparse.Namespace) -> int:
 
 
 def _vocabulary(args: argparse.Namespace) -> int:
-    from mmpt.cli.console import legible, out
+    from mmpt.cli.console import out
     from mmpt.text.captionfiles import read_entries
     from mmpt.text.captions import parse_captions
     from mmpt.text.vocabulary import BertShape, learn_word_pieces, write_bert
@@ -229,7 +229,7 @@ def _vocabulary(args: argparse.Namespace) -> int:
     )
     pieces = learn_word_pieces(texts, args.size)
     write_bert(args.output, pieces, shape)
-    out.print(f"{legible(args.output)}: {len(pieces):,} word pieces; layers of width {shape.width}", soft_wrap=True)
+    out.print(f"{args.output}: {len(pieces):,} word pieces; layers of width {shape.width}", soft_wrap=True)
     return 0
 
 
@@ -273,13 +273,11 @@ def _read_metas(folder: Path, given: list[Path] | None) -> dict[str, dict[int, l
 
 
 def _print_tokenized(made: "Tokenized", output: Path) -> None:
-    from mmpt.cli.console import legible, out
+    from mmpt.cli.console import out
 
     kept = f", {made.kept:,} were there" if made.kept else ""
     what = "1 file" if output.suffix == ".pkl" else f"{len(made.files):,} shard{'' if len(made.files) == 1 else 's'}"
-    out.print(
-        f"{legible(output)}: {made.videos:,} videos; {what} with {made.clips:,} clips written{kept}", soft_wrap=True
-    )
+    out.print(f"{output}: {made.videos:,} videos; {what} with {made.clips:,} clips written{kept}", soft_wrap=True)
     if made.backwards:
         out.print(
             f"{made.backwards:,} clips end before they start, as cleaning leaves them where captions are disordered"
@@ -287,4 +285,4 @@ def _print_tokenized(made: "Tokenized", output: Path) -> None:
     if made.unlisted:
         out.print(f"{made.unlisted:,} videos with captions are in no shard")
     if output.suffix != ".pkl" and made.videos:
-        out.print(f"for the YAML file: tfeat_dir: {legible(made.beginning)}", soft_wrap=True)
+        out.print(f"for the YAML file: tfeat_dir: {made.beginning}", soft_wrap=True)

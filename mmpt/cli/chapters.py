@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmpt.cli.watching import add_video
+from mmpt.utils.legible import one_line
 
 if TYPE_CHECKING:
     from mmpt.cli.watching import Watched
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     kind = args.format or ("webvtt" if args.output is None else FORMATS[args.output.suffix.lower()])
     check_file(args.video)
     steps = read_lines(args.steps, "step")
-    from mmpt.cli.console import err, legible
+    from mmpt.cli.console import err
     from mmpt.search.timeline import allot_steps
     from mmpt.text.chapters import Chapter, webvtt, youtube, youtube_faults
     from mmpt.utils.files import atomic_path
@@ -77,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         _print(chapters)
         err.print(f"written: {args.output}", soft_wrap=True)
     for fault in youtube_faults(chapters) if kind == "youtube" else ():
-        err.print(f"mmpt: note: {legible(fault)}", soft_wrap=True)
+        err.print(f"mmpt: note: {fault}", soft_wrap=True)
     if args.plot:
         _plot(args, steps, parts, watched)
     return 0
@@ -140,24 +141,24 @@ def _print(chapters: list["Chapter"]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from mmpt.cli.console import legible, out
+    from mmpt.cli.console import out
     from mmpt.cli.timecode import timecode
 
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("time", justify="right", no_wrap=True)
     table.add_column("chapter")
     for chapter in chapters:
-        table.add_row(f"{timecode(chapter.start)}\N{EN DASH}{timecode(chapter.end)}", Text(legible(chapter.title)))
+        table.add_row(f"{timecode(chapter.start)}\N{EN DASH}{timecode(chapter.end)}", Text(chapter.title))
     out.print(table)
 
 
 def _plot(args: argparse.Namespace, steps: list[str], parts: list["Part"], watched: "Watched") -> None:
-    from mmpt.cli.console import err, legible
+    from mmpt.cli.console import err
     from mmpt.cli.plots import save_figure, thumbnails
     from mmpt.cli.plots_timeline import draw_parts
 
     strip = [frame for _, frame in thumbnails(args.video, count=8, size=160)]
     spans = [(part.start, part.end, part.label) for part in parts]
-    figure = draw_parts(spans, steps, legible(args.video.name), watched.duration, strip)
+    figure = draw_parts(spans, steps, one_line(args.video.name), watched.duration, strip)
     save_figure(args.plot, figure)
     err.print(f"drawn: {args.plot}", soft_wrap=True)

@@ -1,8 +1,11 @@
 """`mmpt compare`: two result cards, what differs and how sure that is."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from mmpt.utils.legible import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,26 +68,24 @@ def _write_json(differences: "Sequence[Difference]", remarks: "Sequence[str]", f
     import json
     from dataclasses import asdict
 
-    from mmpt.cli.console import out
-
     told = {
         "first": str(files[0]),
         "second": str(files[1]),
         "differences": [{**asdict(entry), "verdict": entry.verdict} for entry in differences],
         "remarks": list(remarks),
     }
-    out.print(json.dumps(told, indent=1), soft_wrap=True)
+    sys.stdout.write(f"{json.dumps(told, indent=1)}\n")
 
 
 def _show_cards(cards: "tuple[Card, Card]", files: tuple[Path, Path]) -> None:
     from rich.padding import Padding
 
-    from mmpt.cli.console import legible, out
+    from mmpt.cli.console import out
 
     for name, card, file in zip(("first", "second"), cards, files, strict=True):
         told = card.protocol
-        out.print(f"{name}: {legible(file)}", soft_wrap=True)
-        out.print(Padding(f"{told.get('model', '')} {legible(told.get('checkpoint', ''))}".strip(), (0, 0, 0, 8)))
+        out.print(f"{name}: {file}", soft_wrap=True)
+        out.print(Padding(f"{told.get('model', '')} {one_line(told.get('checkpoint', ''))}".strip(), (0, 0, 0, 8)))
     if cards[0].hashes.get("checkpoint") and cards[0].hashes.get("checkpoint") == cards[1].hashes.get("checkpoint"):
         out.print("Both have the same weights.")
 
@@ -141,12 +142,12 @@ def _show_unpaired(differences: "Sequence[Difference]") -> None:
 def _show_remarks(remarks: "Sequence[str]") -> None:
     from rich.padding import Padding
 
-    from mmpt.cli.console import err, legible
+    from mmpt.cli.console import err
 
     if remarks:
         err.print("Not alike in all but the model:")
     for remark in remarks:
-        err.print(Padding(f"- {legible(remark)}", (0, 0, 0, 2)))
+        err.print(Padding(f"- {one_line(remark)}", (0, 0, 0, 2)))
 
 
 def _named(entry: "Difference") -> str:

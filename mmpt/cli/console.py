@@ -1,53 +1,64 @@
 """Where commands write: results to `out`, progress and notes to `err`, so that a pipe gets results only.
 
 Neither reads markup or emoji codes in what it is given: names of files and sentences are shown as they are. What is to
-be styled comes as `rich.text.Text`.
+be styled comes as `rich.text.Text`. What a terminal would obey is shown as codes, see `mmpt.utils.legible`; so is the
+end of a line inside a table's cell, or in what is printed with `soft_wrap=True`, which is one line.
 """
 
 import contextlib
-import io
-import re
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import IO, Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.table import Table
+from rich.text import Span, Text
 
-CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
-out = Console(highlight=False, markup=False, emoji=False)
-err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+from mmpt.utils.legible import legible, one_line
 
 
-def legible(text: object) -> str:
-    r"""Write what a terminal would obey, and the bytes of a file's name that are no letters, as codes: \x1b, \udcXX.
+class LegibleConsole(Console):
+    """Shows nothing that the terminal would obey, whatever it is given."""
 
-    Names of files and captions come from anywhere, and could otherwise colour the terminal, or rename its window.
+    @property
+    def file(self) -> IO[str]:
+        """Where to: past the door and past rich's own stand-in while a bar is shown."""
+        file = super().file
+        return getattr(file, "rich_proxied_file", file)
 
-    Args:
-        text: what is to be shown, for example a path.
+    @file.setter
+    def file(self, new_file: IO[str]) -> None:
+        self._file = new_file
 
-    Returns:
-        The same where it is proper Unicode without control characters; ends of lines and tabs stay.
-    """
-    return CONTROLS.sub(_code, str(text)).encode("utf-8", "backslashreplace").decode("utf-8")
+    def print(self, *objects: Any, soft_wrap: bool | None = None, **more: Any) -> None:
+        """Print, as `rich.console.Console` does."""
+        clean = [_cleaned(each, one_line) for each in objects] if soft_wrap else objects
+        super().print(*clean, soft_wrap=soft_wrap, **more)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render, as `rich.console.Console` does; it is asked for every part of what is shown."""
+        if isinstance(renderable, Table):
+            for column in renderable.columns:
+                column.header = _cleaned(column.header, one_line)
+                column._cells[:] = [_cleaned(cell, one_line) for cell in column._cells]
+        return super().render(_cleaned(renderable, legible), options)
 
 
-def _code(found: re.Match[str]) -> str:
-    return f"\\x{ord(found[0]):02x}"
+def _cleaned(shown: Any, clean: Callable[[object], str]) -> Any:
+    """Text with codes in place of what a terminal obeys, in the same styles; anything else as it is."""
+    if isinstance(shown, str):
+        return clean(shown)
+    if not isinstance(shown, Text) or clean(shown.plain) == shown.plain:
+        return shown
+    cleaned = shown.blank_copy()
+    for letter in shown.divide(range(1, len(shown))):
+        plain = clean(letter.plain)
+        cleaned.append_text(Text(plain, spans=[Span(0, len(plain), span.style) for span in letter.spans]))
+    return cleaned
 
 
-@contextlib.contextmanager
-def forgiving_streams() -> Iterator[None]:
-    """Let letters that the terminal cannot show be written as codes instead of losing the result."""
-    changed = [(s, s.errors) for s in (sys.stdout, sys.stderr) if isinstance(s, io.TextIOWrapper)]
-    for stream, _ in changed:
-        stream.reconfigure(errors="backslashreplace")
-    try:
-        yield
-    finally:
-        for stream, errors in changed:
-            with contextlib.suppress(OSError, ValueError):  # a closed pipe
-                stream.reconfigure(errors=errors)
+out = LegibleConsole(highlight=False, markup=False, emoji=False)
+err = LegibleConsole(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 @contextlib.contextmanager

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from mmpt.utils.optional import require
 
     require("accelerate", extra="train")
-    from mmpt.cli.console import legible, out
+    from mmpt.cli.console import out
     from mmpt.utils.disk import disk_full_told
     from mmpt.utils.folderlock import only_writer
 
@@ -63,10 +63,11 @@ def run(args: argparse.Namespace) -> int:
         _show(args)
     target = args.home / REPORT
     out.print(f"\nDone in {time.perf_counter() - began:.0f} s. Look at it in a browser:\n")
-    out.print(f"  {legible(target.absolute().as_uri())}\n", soft_wrap=True)
-    out.print("The commands above run by themselves there, and so do all others, for example:\n")
-    out.print(f"  cd {legible(shlex.quote(str(args.home)))}", soft_wrap=True)
-    out.print(f'  mmpt score {WORLD}/heldout/new000.mp4 "bounce the red ball" --model {YAML}\n', soft_wrap=True)
+    out.print(f"  {target.absolute().as_uri()}", soft_wrap=True)
+    out.print("\nThe commands above run by themselves there, and so do all others, for example:\n")
+    out.print(f"  cd {shlex.quote(str(args.home))}", soft_wrap=True)
+    out.print(f'  mmpt score {WORLD}/heldout/new000.mp4 "bounce the red ball" --model {YAML}', soft_wrap=True)
+    out.print()
     return 0
 
 

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -67,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0 when nothing needed is missing, else 1.
     """
-    from mmpt.cli.console import err, out
+    from mmpt.cli.console import err
 
     with err.status("looking"):
         findings = [*_software(), *_devices(), *_weights(("videoclip", "s3d") if args.config is None else ("s3d",))]
@@ -75,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     problems = [finding for finding in findings if finding.state in (MISSING, WRONG)]
     if args.json:
         report = {"ok": not problems, "findings": [asdict(finding) for finding in findings]}
-        out.print(json.dumps(report, indent=2), soft_wrap=True)
+        sys.stdout.write(f"{json.dumps(report, indent=2)}\n")
     else:
         _show(findings, problems)
     return 1 if problems else 0
@@ -262,8 +263,10 @@ def _show(findings: list[Finding], problems: list[Finding]) -> None:
         table.add_column(overflow="fold", max_width=28)
         table.add_column(overflow="fold")
         for finding in shown:
-            detail = f"{finding.detail}\n-> {finding.remedy}" if finding.remedy else finding.detail
-            table.add_row(Text(f"  {finding.state}", style=STYLES[finding.state]), Text(finding.name), Text(detail))
+            state = Text(f"  {finding.state}", style=STYLES[finding.state])
+            table.add_row(state, Text(finding.name), Text(finding.detail))
+            if finding.remedy:
+                table.add_row("", "", Text(f"-> {finding.remedy}"))
         out.print(Text(about, style="bold"))
         out.print(table)
     commands = list(dict.fromkeys(problem.remedy for problem in problems if problem.remedy.startswith("mmpt download")))

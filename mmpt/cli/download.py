@@ -1,6 +1,7 @@
 """`mmpt download`: fetch the published files to the documented places."""
 
 import argparse
+import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,14 +81,14 @@ def run(args: argparse.Namespace) -> int:
     sums = _sums(args.sha256, files)
     failures: list[str] = []
     for name in names:
-        about = f": {PUBLISHED[name].what}\n  licence: {PUBLISHED[name].licence}"
-        err.print(Text.assemble((name, "bold"), about), soft_wrap=True)
+        err.print(Text.assemble((name, "bold"), f": {PUBLISHED[name].what}"), soft_wrap=True)
+        err.print(f"  licence: {PUBLISHED[name].licence}", soft_wrap=True)
     with _progress() as progress:
         for file in files:
             if failure := _fetch(file, folder, args.mirror, sums.get(file.place), progress):
                 failures.append(failure)
     for failure in failures:
-        err.print(f"mmpt: error: {failure}", soft_wrap=True)
+        sys.stderr.write(f"mmpt: error: {failure}\n")
     if failures:
         err.print(f"{len(failures)} of {len(files)} files are missing. {ELSEWHERE}")
     return 1 if failures else 0

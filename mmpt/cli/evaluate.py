@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +91,7 @@ def _check(args: argparse.Namespace) -> int:
 
 def _sweep(config: "RunConfig", paths: list[Path], folder: Path, device: str, pictures: "Pictures | None") -> int:
     """Evaluate checkpoint after checkpoint; one that cannot be read does not stop the others."""
-    from mmpt.cli.console import err, out
+    from mmpt.cli.console import out
     from mmpt.utils.content import remembered_hash
 
     cards: dict[Path, Card] = {}
@@ -102,7 +103,7 @@ def _sweep(config: "RunConfig", paths: list[Path], folder: Path, device: str, pi
             cards[path] = _evaluate(config, path, folder / path.stem, device, pictures, answers=answers)
         except (ValueError, OSError) as error:
             failed.append(error)
-            err.print(f"{path} could not be evaluated: {error}", soft_wrap=True)
+            sys.stderr.write(f"{path} could not be evaluated: {error}\n")
     if not cards:
         raise failed[0]
     _show_sweep(cards, config.task.protocol)
@@ -168,7 +169,7 @@ def _show(card: "Card", protocol: str) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from mmpt.cli.console import legible, out
+    from mmpt.cli.console import out
     from mmpt.evaluators.cards import number
 
     other = "paper" if protocol == "fixed" else "fixed"
@@ -183,8 +184,8 @@ def _show(card: "Card", protocol: str) -> None:
         baselines = [number(values.get(name)) for values in card.baselines.values()]
         table.add_row(name, number(first.get("value")), interval, number(second.get("value")), *baselines)
     told: dict[str, Any] = dict(card.protocol)
-    out.print(Text(legible(card.title)), soft_wrap=True)
-    out.print(Text(legible(told["task"])))
+    out.print(Text(card.title), soft_wrap=True)
+    out.print(Text(told["task"]))
     out.print(table)
     out.print(
         f"{told['items']:,} items of {told['videos']:,} videos, {len(told['missing']):,} videos missing; "

@@ -97,7 +97,7 @@ def draw(evaluation: "Evaluation", rows: "Sequence[Row]", folder: Path, pictures
         folder: where the results go.
         pictures: which ones are wanted.
     """
-    from mmpt.cli.console import err, legible, out
+    from mmpt.cli.console import err, out
 
     target = folder
     if pictures.folder is not None:  # one of several checkpoints has a folder of its own
@@ -107,7 +107,7 @@ def draw(evaluation: "Evaluation", rows: "Sequence[Row]", folder: Path, pictures
     with err.status("drawing"):
         files = plot_answers(answers, evaluation.dataset.meta, target, pictures)
     if files:
-        out.print(f"pictures: {legible(target)}/{', '.join(legible(file.name) for file in files)}", soft_wrap=True)
+        out.print(f"pictures: {target}/{', '.join(file.name for file in files)}", soft_wrap=True)
     else:
         out.print(f"pictures: there are none of what {evaluation.run.task.predictor} answers")
 
@@ -156,7 +156,7 @@ class Strips:
         """Take thumbnails of a video's first seconds, white ones behind its end; none where no file can be read."""
         import numpy as np
 
-        from mmpt.cli.console import err, legible
+        from mmpt.cli.console import err
         from mmpt.cli.plots import thumbnails
         from mmpt.video.errors import VideoError
         from mmpt.video.reader import probe
@@ -169,7 +169,7 @@ class Strips:
             taken = thumbnails(path, count, SIDE, seconds=seconds)
             return [frame if second < end else np.full_like(frame, WHITE) for second, frame in taken]
         except (VideoError, OSError) as error:
-            err.print(f"no thumbnails of {legible(path)}: {legible(error)}", soft_wrap=True)
+            err.print(f"no thumbnails of {path}: {error}", soft_wrap=True)
             return []
 
     def choose(self, entries: "Iterable[Entry]", count: int, video: Callable[[Entry], str]) -> "list[Entry]":

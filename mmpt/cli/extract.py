@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmpt.cli.inputs import find_videos
+from mmpt.cli.streams import list_items
 from mmpt.utils.tables import read_lines
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ Several may run on one folder at a time. Videos that fail stand in
 feats/failures.jsonl.
 """
 SHARD = re.compile(r"(\d+)/(\d+)")
-LISTED = 5  # failures and damaged videos that are told one by one
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -148,19 +148,11 @@ def file_size(path: Path) -> int:
 
 def _tell(tally: "Tally", unreadable: list[str]) -> None:
     """Say what went wrong, the first few of each kind one by one."""
-    from mmpt.cli.console import legible
-
-    def lines(kind: str, told: list[str], more: str) -> None:
-        for text in told[:LISTED]:
-            sys.stderr.write(f"mmpt: {kind}: {legible(text)}\n")
-        if len(told) > LISTED:
-            sys.stderr.write(f"mmpt: {kind}: and {len(told) - LISTED} more{more}\n")
-
     failed = [reason if path in reason else f"{path}: {reason}" for path, reason in tally.failed]
-    lines("warning", tally.damaged, "; their feature files say so")
-    lines("replaced", tally.replaced, "")
-    lines("not read", unreadable, "")
-    lines("not extracted", failed, "; all stand in failures.jsonl")
+    list_items("warning", tally.damaged, "; their feature files say so")
+    list_items("replaced", tally.replaced, "")
+    list_items("not read", unreadable, "")
+    list_items("not extracted", failed, "; all stand in failures.jsonl")
     if tally.kept:
         sys.stderr.write(
             f"mmpt: note: {tally.kept} feature files were there that say nothing of themselves, as the published ones; "

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmpt.cli.libraries import add_library, add_model, open_library
+from mmpt.cli.streams import list_items
 
 if TYPE_CHECKING:
     from mmpt.cli.progress import SecondBar
@@ -38,7 +39,6 @@ encoded again. Subtitles (.srt, .vtt) are taken from beside each video.
 A folder that is called update is given as ./update.
 """
 VERBS = ("update", "remove", "optimize")
-LISTED = 5  # failures and the like that are told one by one
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -193,19 +193,11 @@ def _print_outcome(outcome: "Outcome") -> None:
 
 def _tell(report: "Report", prune: bool) -> None:
     """Say what went wrong, the first few of each kind one by one."""
-    from mmpt.cli.console import legible
-
-    def lines(kind: str, told: list[str], more: str = "") -> None:
-        for text in told[:LISTED]:
-            sys.stderr.write(f"mmpt: {kind}: {legible(text)}\n")
-        if len(told) > LISTED:
-            sys.stderr.write(f"mmpt: {kind}: and {len(told) - LISTED} more{more}\n")
-
-    lines("warning", [_about(*pair) for pair in report.warned])
-    lines("captions not read", [_about(*pair) for pair in report.unread])
-    lines("not indexed", [_about(*pair) for pair in report.failed], "; --json lists them all")
+    list_items("warning", [_about(*pair) for pair in report.warned])
+    list_items("captions not read", [_about(*pair) for pair in report.unread])
+    list_items("not indexed", [_about(*pair) for pair in report.failed], "; --json lists them all")
     if not prune:
-        lines("gone", [record.path for record in report.gone])
+        list_items("gone", [record.path for record in report.gone])
         if report.gone:
             _note("what is gone can still be found; mmpt index update --prune takes it out")
 

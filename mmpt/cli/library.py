@@ -89,7 +89,7 @@ def _stats(args: argparse.Namespace) -> int:
     from rich.table import Table
     from rich.text import Text
 
-    from mmpt.cli.console import legible, out
+    from mmpt.cli.console import out
     from mmpt.cli.timecode import timecode
 
     for name, value in _lines(found):
@@ -100,14 +100,13 @@ def _stats(args: argparse.Namespace) -> int:
         for name in ("length", "captions"):
             table.add_column(name, justify="right")
         for record in listed:
-            cells = (legible(record.path), timecode(record.seconds), f"{record.captions:,}")
+            cells = (record.path, timecode(record.seconds), f"{record.captions:,}")
             table.add_row(record.id, *map(Text, cells))
         out.print(table)
     return 0
 
 
 def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
-    from mmpt.cli.console import legible
     from mmpt.cli.tally import spoken
 
     about = found["about"]
@@ -116,13 +115,13 @@ def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
     size = "" if found["bytes"] is None else f", {found['bytes'] / 1e6:,.1f} MB"
     lengths = ", ".join(map(str, about["windows"]))
     lines = [
-        ("library", f"{legible(found['address'])}{size}"),
+        ("library", f"{found['address']}{size}"),
         ("videos", f"{found['videos']:,}, {spoken(found['seconds'])}{told}"),
         ("windows", f"{found['windows']:,} of {lengths} s, {about['dim']} numbers each"),
         ("captions", f"{found['captions']:,}, of {found['with_captions']:,} videos"),
         ("model", f"{about['model']['name']} (weights {about['model']['sha256'][:12]}), {about['backbone']} features"),
     ]
-    return [*lines, *(("indexed", legible(path)) for path in found["sources"])]
+    return [*lines, *(("indexed", path) for path in found["sources"])]
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -153,14 +152,14 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _print_problems(problems: "list[Problem]") -> None:
-    from mmpt.cli.console import legible, out
+    from mmpt.cli.console import out
 
     for kind in dict.fromkeys(problem.kind for problem in problems):
         of_kind = [problem for problem in problems if problem.kind == kind]
         for problem in of_kind[:LISTED]:
-            where = legible(problem.path or problem.video)
+            where = problem.path or problem.video
             done = " (repaired)" if problem.repaired else ""
-            out.print(f"{kind}: {where + ': ' if where else ''}{problem.detail}{done}", soft_wrap=True, markup=False)
+            out.print(f"{kind}: {where + ': ' if where else ''}{problem.detail}{done}", soft_wrap=True)
         if len(of_kind) > LISTED:
             out.print(f"{kind}: and {len(of_kind) - LISTED:,} more; --json lists them all", soft_wrap=True)
 

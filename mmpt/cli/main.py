@@ -13,6 +13,9 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from mmpt import __version__
+from mmpt.cli.streams import legible_streams
+from mmpt.utils.legible import is_unicode, one_line
+from mmpt.video.finding import ends_like_video
 
 COMMANDS = {  # command -> what it does, in one line; its file is mmpt/cli/<command>.py
     "score": "score videos against sentences, with the best moment's time code",
@@ -44,6 +47,8 @@ EXAMPLES = """examples:
   mmpt score pancake.mkv "a woman flips a pancake" "two boys arm-wrestle"
 """
 
+VIDEO_WORDS = ("inputs", "videos", "words")  # arguments that may name many videos
+AROUND = 60  # letters that are shown before and after a letter that is wrong
 READER_LEFT = 141  # exit code that a shell gives a program which SIGPIPE ended
 ERROR = 2  # exit code for bad input; 1 says that some of many items failed
 
@@ -57,17 +62,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 when all went well, 1 when some of many items failed, 2 for bad input.
     """
-    args = _parse(list(sys.argv[1:] if argv is None else argv))
-    from mmpt.cli.console import forgiving_streams
-
-    logging.basicConfig(level=logging.INFO if args.verbose else logging.WARNING, format="mmpt: %(message)s")
-    with warnings.catch_warnings(), forgiving_streams():
+    words = list(sys.argv[1:] if argv is None else argv)
+    with legible_streams(words), warnings.catch_warnings():
+        args = _parse(words)
+        logging.basicConfig(level=logging.INFO if args.verbose else logging.WARNING, format="mmpt: %(message)s")
         warnings.showwarning = _show_warning
         return _run(args)
 
 
 def _run(args: argparse.Namespace) -> int:
     try:
+        _check_unicode(args)
         code = args.run(args)
         sys.stdout.flush()
         return code
@@ -76,13 +81,32 @@ def _run(args: argparse.Namespace) -> int:
             return READER_LEFT
         if args.verbose:
             raise
-        from mmpt.cli.console import legible
-
-        sys.stderr.write(f"mmpt: error: {legible(error)}\n")
+        told = error
+        if isinstance(error, UnicodeEncodeError):  # of the codec's own message no user learns what to change
+            place = error.object[max(0, error.start - AROUND) : error.start + AROUND]
+            told = f"'{place}' is not text in UTF-8; write it in UTF-8, and rename files whose names are not"
+        sys.stderr.write(f"mmpt: error: {told}\n")
         return ERROR
     except KeyboardInterrupt:
         sys.stderr.write("mmpt: stopped\n")
         return 130
+
+
+def _check_unicode(args: argparse.Namespace) -> None:
+    """Refuse words in another encoding, which Python keeps as surrogates, unless they are paths."""
+    for name, value in vars(args).items():
+        for word in value if isinstance(value, list) else [value]:
+            if not isinstance(word, str) or is_unicode(word):
+                continue
+            places = (word, word.removeprefix("@"), word.rpartition("@")[0])  # as segment and search take files
+            if any(os.path.lexists(os.path.expanduser(place)) for place in places):
+                continue
+            if name in VIDEO_WORDS and ends_like_video(word):  # each is told of by name, and the others go on
+                continue
+            raise ValueError(
+                f"'{word}' is not text in UTF-8, and there is no file of that name; write text in UTF-8 (does the "
+                "terminal use another encoding?), and give paths that are there"
+            )
 
 
 def _reader_left() -> bool:
@@ -148,9 +172,7 @@ def _sentence(summary: str) -> str:
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    from mmpt.cli.console import legible
-
-    sys.stderr.write(f"mmpt: warning: {legible(message)}\n")
+    sys.stderr.write(f"mmpt: warning: {one_line(message)}\n")  # while a bar is shown, rich stands before the door
 
 
 if __name__ == "__main__":

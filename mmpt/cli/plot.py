@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0.
     """
-    from mmpt.cli.console import legible, out
+    from mmpt.cli.console import out
     from mmpt.cli.plots import check_target, save_figure
     from mmpt.cli.plots_training import draw_training
     from mmpt.training.metrics_log import FILE, read_metrics
@@ -41,5 +41,5 @@ def run(args: argparse.Namespace) -> int:
     target = args.out or args.runs[0] / "curves.png"
     check_target(target)
     save_figure(target, draw_training(logs, ", ".join(logs)))
-    out.print(legible(f"written: {target}"), soft_wrap=True)
+    out.print(f"written: {target}", soft_wrap=True)
     return 0

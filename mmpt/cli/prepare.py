@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmpt.cli.extract import add_backbone, backbone_options, file_size
 from mmpt.cli.inputs import find_videos
+from mmpt.utils.legible import is_unicode
 
 if TYPE_CHECKING:
     from mmpt.utils.failures import FailureLog
@@ -107,12 +108,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _tell(args: argparse.Namespace, log: "FailureLog") -> None:
     """Say what cannot be used, the first of it one by one."""
-    from mmpt.cli.console import err, legible
+    from mmpt.cli.console import err
 
     for line in log.first:
-        err.print(f"mmpt: not used: {legible(line)}", soft_wrap=True)
+        err.print(f"mmpt: not used: {line}", soft_wrap=True)
     if log.count:
-        where = legible(args.out / FAILURES)
+        where = args.out / FAILURES
         err.print(f"mmpt: {log.count:,} cannot be used as given; the reasons are in {where}", soft_wrap=True)
 
 
@@ -137,6 +138,8 @@ def _check(args: argparse.Namespace) -> None:
     if min(args.workers, args.shard_size) < 1:
         raise ValueError(f"--workers is {args.workers} and --shard-size {args.shard_size}; each takes 1 or more")
     split_ids(("a", "b"), args.val_part)
+    if not is_unicode(str(args.out)):
+        raise ValueError(f"{args.out} is not a name in UTF-8, and the YAML file that is made names it; choose another")
     if args.captions is None and not (len(args.videos) == 1 and Path(args.videos[0]).is_dir()):
         raise ValueError("--captions is missing; give the folder of subtitle files, or a caption file")
     load_tokenizer(_bert_name(args))
@@ -337,6 +340,6 @@ def _take_over(path: Path, log: "FailureLog", step: str) -> set[str]:
 
 
 def _say(what: str, text: str) -> None:
-    from mmpt.cli.console import legible, out
+    from mmpt.cli.console import out
 
-    out.print(f"{what:<9} {legible(text)}", soft_wrap=True)
+    out.print(f"{what:<9} {text}", soft_wrap=True)

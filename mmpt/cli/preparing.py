@@ -9,6 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmpt.utils.legible import one_line
+
 if TYPE_CHECKING:
     from mmpt.config import RunConfig
     from mmpt.config.typed import Where
@@ -146,7 +148,7 @@ def _show(run: "RunConfig", splits: Sequence[Prepared], model: str, parameters: 
     from rich.table import Table
     from rich.text import Text
 
-    from mmpt.cli.console import legible, out
+    from mmpt.cli.console import out
 
     table = Table("split", box=box.SIMPLE_HEAD)
     for name in ("items", "missing videos", "items a second"):
@@ -154,13 +156,13 @@ def _show(run: "RunConfig", splits: Sequence[Prepared], model: str, parameters: 
     for part in splits:
         speed = part.batch_items / max(part.seconds, 1e-9)
         table.add_row(part.split, f"{part.items:,}", f"{len(part.missing):,}", f"{speed:,.1f}")
-    out.print(Text(legible(run.source)), soft_wrap=True)
+    out.print(Text(str(run.source)), soft_wrap=True)
     out.print(table)
     for part in splits:
         if part.missing:
             more = f", and {len(part.missing) - SHOWN:,} more" if len(part.missing) > SHOWN else ""
             listed = ", ".join(part.missing[:SHOWN])
-            out.print(Text(legible(f"{part.split}: without features: {listed}{more}")))
+            out.print(Text(one_line(f"{part.split}: without features: {listed}{more}")))
     for part in splits:
         batch = Table(f"first batch of {part.split}", "shape", "type", box=box.SIMPLE_HEAD)
         for name, value in part.batch.items():

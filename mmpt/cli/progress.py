@@ -15,7 +15,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from mmpt.cli.console import err, legible
+from mmpt.cli.console import err
+from mmpt.utils.legible import one_line
 
 
 class SecondBar:
@@ -38,7 +39,7 @@ class SecondBar:
             count: of how many.
             seconds: its duration, when it is known.
         """
-        label = legible(name) if count == 1 else f"{number}/{count} {legible(name)}"
+        label = one_line(name) if count == 1 else f"{number}/{count} {one_line(name)}"
         self._progress.reset(self._task, description=label, total=None if seconds is None else math.ceil(seconds))
 
     def advance(self, done: int) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmpt.cli.inputs import USE_TEXT, split_inputs
+from mmpt.utils.legible import one_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     videos, given = split_inputs(args.inputs, unreadable.append)
     texts = list(dict.fromkeys([*given, *args.text]))
     _check(args, videos, texts, unreadable)
-    from mmpt.cli.console import err, legible, quiet_transformers
+    from mmpt.cli.console import err, quiet_transformers
     from mmpt.models.scorer import load
 
     if (repeated := len(given) + len(args.text) - len(texts)) > 0:
@@ -112,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
         _print(texts, results)
     for path, reason in failures:
         about = reason if path in reason else f"{path}: {reason}"
-        sys.stderr.write(f"mmpt: not scored: {legible(about)}\n")
+        sys.stderr.write(f"mmpt: not scored: {one_line(about)}\n")
     if args.plot and results:
         _plot(args.plot, texts, results[0])
     return 1 if failures else 0
@@ -152,8 +153,6 @@ def _check(args: argparse.Namespace, videos: list[Path], texts: list[str], unrea
     for text in texts:
         if not text.strip():
             raise ValueError("a sentence is empty; every sentence takes at least one word")
-        if not _is_unicode(text):
-            raise ValueError(f"{text!r} is no text in UTF-8; a sentence must be")
     if not args.plot:
         return
     from mmpt.cli.plots import check_target
@@ -163,14 +162,6 @@ def _check(args: argparse.Namespace, videos: list[Path], texts: list[str], unrea
         raise ValueError(f"--plot draws one video, and {len(videos)} were given")
     if len(texts) > MAX_PLOTTED:
         raise ValueError(f"--plot draws at most {MAX_PLOTTED} sentences, and {len(texts)} were given")
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # bytes of another encoding, which Python keeps as surrogates
-        return False
-    return True
 
 
 def _score_all(scorer: "Scorer", videos: list[Path], texts: list[str]) -> tuple[list[Scored], list[tuple[str, str]]]:
@@ -237,7 +228,7 @@ def _print(texts: list[str], results: list[Scored]) -> None:
         _print_one(texts, results[0])
         return
     for number, text in enumerate(texts, 1):
-        out.print(Text(f"[{number}] {text}"))
+        out.print(Text(f"[{number}] {one_line(text)}"))
     caption = "score of the best window, and the best moment in it; bold: the best video"
     table = Table("video", box=box.SIMPLE_HEAD, caption=caption)
     best = [max(result.moments[index].score for result in results) for index in range(len(texts))]
@@ -273,11 +264,11 @@ def _print_one(texts: list[str], result: Scored) -> None:
 
 
 def _plot(target: Path, texts: list[str], result: Scored) -> None:
-    from mmpt.cli.console import err, legible
+    from mmpt.cli.console import err
     from mmpt.cli.plots import plot_curves, thumbnails
 
     seconds = result.curves.shape[1]
     strip = [frame for _, frame in thumbnails(result.path, count=8, size=160)]
     lines = dict(zip(texts, result.curves, strict=True))
-    plot_curves(target, lines, strip, seconds, title=legible(result.path.name))
+    plot_curves(target, lines, strip, seconds, title=one_line(result.path.name))
     err.print(f"drawn: {target}", soft_wrap=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmpt.cli.libraries import add_library, add_model, open_library
+from mmpt.utils.legible import one_line, undirected
 
 if TYPE_CHECKING:
     from mmpt.search.library import VideoLibrary
@@ -246,7 +247,7 @@ def _print(result: "Results", title: str, *, headed: bool, first: bool) -> None:
     for moment in result.moments:
         span = f"{timecode(moment.start)}\N{EN DASH}{timecode(moment.end)}"
         cells = [span, f"{moment.score:.1f}", moment.why, _plain(Path(moment.video.path).name)]
-        table.add_row(*map(Text, [*cells, *([_plain(moment.said or "")] if said else [])]))
+        table.add_row(*map(Text, [*cells, *([_plain(undirected(moment.said or ""))] if said else [])]))
     out.print(table)
 
 
@@ -271,9 +272,7 @@ def _print_none(result: "Results", title: str) -> None:
 
 def _plain(text: str) -> str:
     """Captions, names of files and the like on one line, as far as there is room, without what a terminal obeys."""
-    from mmpt.cli.console import legible
-
-    line = " ".join("".join(letter if letter.isprintable() else " " for letter in legible(text)).split())
+    line = one_line(" ".join(text.split()))
     return line if len(line) <= MOST_LETTERS else line[: MOST_LETTERS - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
 
 
@@ -294,7 +293,7 @@ def _write(args: argparse.Namespace, results: list["Results"]) -> int:
 
 
 def _cut(results: list["Results"], folder: Path) -> int:
-    from mmpt.cli.console import err, legible
+    from mmpt.cli.console import err
     from mmpt.cli.progress import count_bar
     from mmpt.search.exporting import export_clips
 
@@ -310,7 +309,7 @@ def _cut(results: list["Results"], folder: Path) -> int:
         clips = export_clips(results, folder, on_clip=advance)
     failed = [clip for clip in clips if clip.error]
     for clip in failed:
-        sys.stderr.write(f"mmpt: not cut: {legible(clip.moment.video.path)}: {legible(clip.error)}\n")
+        sys.stderr.write(f"mmpt: not cut: {one_line(f'{clip.moment.video.path}: {clip.error}')}\n")
     written = len(clips) - len(failed)
-    err.print(f"written: {written:,} {'clip' if written == 1 else 'clips'} in {legible(folder)}", soft_wrap=True)
+    err.print(f"written: {written:,} {'clip' if written == 1 else 'clips'} in {folder}", soft_wrap=True)
     return 1 if failed else 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmpt.cli.watching import add_video
+from mmpt.utils.legible import one_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -166,7 +167,7 @@ def _print(labels: list[str], curves: "np.ndarray", parts: list["Part"], duratio
     from rich.table import Table
     from rich.text import Text
 
-    from mmpt.cli.console import legible, out
+    from mmpt.cli.console import out
     from mmpt.cli.timecode import timecode
 
     table = Table(box=box.SIMPLE_HEAD)
@@ -176,7 +177,7 @@ def _print(labels: list[str], curves: "np.ndarray", parts: list["Part"], duratio
     for part in parts:
         span = f"{timecode(part.start)}\N{EN DASH}{timecode(min(part.end, duration))}"
         mean = _mean(curves, part)
-        name = Text("none", style="dim") if mean is None else Text(legible(labels[part.label]))
+        name = Text("none", style="dim") if mean is None else Text(labels[part.label])
         table.add_row(span, name, "" if mean is None else f"{mean:.1f}")
     out.print(table)
 
@@ -184,13 +185,13 @@ def _print(labels: list[str], curves: "np.ndarray", parts: list["Part"], duratio
 def _plot(
     args: argparse.Namespace, labels: list[str], curves: "np.ndarray", parts: list["Part"], watched: "Watched"
 ) -> None:
-    from mmpt.cli.console import err, legible
+    from mmpt.cli.console import err
     from mmpt.cli.plots import save_figure, thumbnails
     from mmpt.cli.plots_timeline import draw_parts
 
     strip = [frame for _, frame in thumbnails(args.video, count=8, size=160)]
     spans = [(part.start, part.end, part.label) for part in parts]
-    title = legible(args.video.name)
+    title = one_line(args.video.name)
     figure = draw_parts(spans, labels, title, watched.duration, strip, curves=curves, level=args.background)
     save_figure(args.plot, figure)
     err.print(f"drawn: {args.plot}", soft_wrap=True)

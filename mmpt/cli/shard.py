@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmpt.utils.legible import one_line
+
 if TYPE_CHECKING:
     from mmpt.utils.sharding import ShardingReport
 
@@ -86,23 +88,23 @@ def _lists(args: argparse.Namespace) -> dict[str, list[str]]:
 
 
 def _print(target: Path, report: "ShardingReport") -> None:
-    from mmpt.cli.console import err, legible, out
+    from mmpt.cli.console import err, out
     from mmpt.utils.failures import FAILURES
 
     for split, count in report.videos.items():
         out.print(f"{split:<9} {_count(count, 'video')}, {_count(report.rows[split], 'second')} of features")
     out.print(f"shards    {report.written:,} written, {report.kept:,} kept")
-    out.print(f"folder    {legible(target)}", soft_wrap=True)
+    out.print(f"folder    {target}", soft_wrap=True)
     if report.shared:
         stand = "stands" if report.shared == 1 else "stand"
         err.print(
             f"mmpt: note: {_count(report.shared, 'video')} {stand} in the lists of several splits", soft_wrap=True
         )
     for line in report.first:
-        err.print(f"mmpt: not stored: {legible(line)}", soft_wrap=True)
+        err.print(f"mmpt: not stored: {line}", soft_wrap=True)
     if report.failures:
         are = f"{_count(report.failures, 'video')} {'is' if report.failures == 1 else 'are'}"
-        place = legible(target / FAILURES)
+        place = target / FAILURES
         err.print(f"mmpt: {are} not stored as listed; the reasons are in {place}", soft_wrap=True)
 
 
@@ -111,7 +113,7 @@ def _count(number: int, what: str) -> str:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from mmpt.cli.console import legible, out
+    from mmpt.cli.console import out
     from mmpt.cli.progress import part_bar
     from mmpt.utils.shardcheck import verify_shards
 
@@ -121,5 +123,5 @@ def _verify(args: argparse.Namespace) -> int:
     if found.unindexed:
         out.print(f"unsure    {_count(found.unindexed, 'shard')} without an index: sizes and starts fit")
     for problem in found.problems:
-        sys.stderr.write(f"mmpt: damaged: {legible(problem)}\n")
+        sys.stderr.write(f"mmpt: damaged: {one_line(problem)}\n")
     return 1 if found.problems else 0

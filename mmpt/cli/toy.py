@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0.
     """
-    from mmpt.cli.console import legible, out
+    from mmpt.cli.console import out
     from mmpt.cli.progress import count_bar
     from mmpt.toy.making import World, make_world
     from mmpt.toy.plan import held_out_count
@@ -55,5 +55,5 @@ def run(args: argparse.Namespace) -> int:
     out.print(f"drawn     {made.drawn:,} videos; {made.kept:,} were there", soft_wrap=True)
     lasting = f"{made.seconds / 60:,.0f} minutes together"
     out.print(f"world     {world.videos:,} videos to learn from, {made.held_out:,} held out; {lasting}", soft_wrap=True)
-    out.print(f"written   {legible(args.out)}: videos, heldout, clips ({made.clips:,}), annotations", soft_wrap=True)
+    out.print(f"written   {args.out}: videos, heldout, clips ({made.clips:,}), annotations", soft_wrap=True)
     return 0

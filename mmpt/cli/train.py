@@ -161,7 +161,8 @@ def _train(session: "Session", processes: "Processes", stop: Any) -> int:
             told = advice(trainer.optim, session.run.loader.batch_size)
         else:
             told = _explained(error, processes)
-        sys.stderr.write(f"mmpt: error: {(str(error) or type(error).__name__).splitlines()[0]}\nmmpt: {told}\n")
+        sys.stderr.write(f"mmpt: error: {(str(error) or type(error).__name__).splitlines()[0]}\n")
+        sys.stderr.write(f"mmpt: {told}\n")
         return ERROR
     finally:
         if isinstance(observer, ShownObserver):
@@ -202,20 +203,20 @@ def _told(processes: "Processes", error: Exception | None) -> int:
 
 def _introduce(session: "Session", processes: "Processes") -> None:
     """Say what begins. All processes estimate, so that all know what it may tell against the file."""
-    from mmpt.cli.console import legible, out
+    from mmpt.cli.console import out
 
     for line in (session.run.source, *session.notes) if processes.first else ():
-        out.print(legible(line), soft_wrap=True)
+        out.print(str(line), soft_wrap=True)
     told = "" if session.trainer.finished else str(session.trainer.estimate())
-    if told and processes.first:
-        out.print(told, soft_wrap=True)
+    for line in told.splitlines() if processes.first else ():
+        out.print(line, soft_wrap=True)
 
 
 def _conclude(session: "Session") -> None:
-    from mmpt.cli.console import legible, out
+    from mmpt.cli.console import out
 
     trainer = session.trainer
     progress, keeper = trainer.progress, trainer.keeper
     best = "" if progress.best is None else f"; best {keeper.config.best_checkpoint_metric} {progress.best:.4f}"
     told = f"done: {progress.epoch} epochs, {progress.updates:,} updates{best}; in {keeper.folder}/"
-    out.print(legible(told), soft_wrap=True)
+    out.print(told, soft_wrap=True)

@@ -19,6 +19,7 @@ from mmpt.models.checkpoints import load_folder
 from mmpt.models.pretrained import load_run, make_aligner
 from mmpt.processors.aligner import Aligner
 from mmpt.text.tokenizer import load_tokenizer
+from mmpt.utils.legible import is_unicode
 from mmpt.utils.places import home, locate
 from mmpt.video.backbones.base import Backbone, build_backbone, same_backbone
 from mmpt.video.backbones.s3d import S3D_WEIGHTS, S3DBackbone, check_device
@@ -417,4 +418,6 @@ def _sentences(texts: Iterable[str]) -> list[str]:
             raise ValueError(f"sentence {number} of {len(listed)} is a {type(text).__name__}; every sentence is a str")
         if not text.strip():
             raise ValueError(f"sentence {number} of {len(listed)} is empty; every sentence takes at least one word")
+        if not is_unicode(text):
+            raise ValueError(f"sentence {number} of {len(listed)}, {text!r}, is not text in UTF-8")
     return listed

@@ -58,7 +58,7 @@ def check_name(path: str | os.PathLike[str]) -> None:
         os.fspath(path).encode()
     except UnicodeEncodeError as error:
         raise ValueError(
-            f"{os.fspath(path)!r}: the name is not in UTF-8; rename the file or folder to index it"
+            f"{os.fspath(path)}: the name is not in UTF-8; rename the file or folder to index it"
         ) from error
 
 

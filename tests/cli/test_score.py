@@ -173,6 +173,25 @@ def test_any_name_is_shown_as_it_is(
     assert all(file.is_file() and shown.replace("mp4", "png") in err.replace("\n", "") for file in picture)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="file names like these are for POSIX systems")
+def test_an_escape_in_a_name_does_not_reach_the_terminal(
+    in_tiny_home: Path, clip: Path, tmp_path: Path, capsys
+) -> None:
+    """Nor does what turns the direction of writing, and an end of a line splits no row and begins no message."""
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for name in ("con\x1b[31m\nred\u202e.mp4", "bad\x1b[31m\nmmpt: error: no.mp4", "other.mp4"):
+        shutil.copy(clip, folder / name) if not name.startswith("bad") else (folder / name).write_bytes(b"no video")
+    code, out, err = run(capsys, folder, "a \x1b[31m\ndog")
+    assert code == 1 and not set("\x1b\u202e") & set(out + err)
+    (row,) = [line for line in out.splitlines() if "red" in line]
+    assert r"con\x1b[31m\nred\u202e.mp4" in row and " at 0:0" in row
+    (told,) = [line for line in err.splitlines() if "mmpt: " in line]
+    assert r"bad\x1b[31m\nmmpt: error: no.mp4" in told and told.startswith("mmpt: not scored: ")
+    code, out, _ = run(capsys, folder, "a dog", "--json")
+    assert str(folder / "con\x1b[31m\nred\u202e.mp4") in {video["video"] for video in json.loads(out)["videos"]}
+
+
 def test_loading_a_folder_is_quiet(in_tiny_home: Path, clip: Path, tmp_path: Path) -> None:
     checkpoint, project = "runs/retri/videoclip/checkpoint_best.pt", "projects/retri/videoclip/how2.yaml"
     assert main(["convert", checkpoint, str(tmp_path / "folder"), "--config", project]) == 0
