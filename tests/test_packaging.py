@@ -29,7 +29,7 @@ def imported(tree: ast.Module) -> Iterator[str]:
 # Libraries of an extra that one folder imports at the top; its command asks for the extra before it loads the folder.
 FENCED = {
     "accelerate": ("train", "mmpt/training/"),
-    "pyarrow": ("search", "mmpt/search/"),
+    **dict.fromkeys(("pyarrow", "regex", "snowballstemmer"), ("search", "mmpt/search/")),
     **dict.fromkeys(("anyio", "fastapi", "pydantic", "starlette", "uvicorn"), ("serve", "mmpt/server/")),
 }
 

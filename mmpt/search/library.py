@@ -404,6 +404,7 @@ class VideoLibrary:
             remember_place(self._store, find_place(self._store.about["model"]["name"]))
 
     def _ingest(self, store: Store, on_event: Listener | None) -> Ingest:
+        store.index_words()  # of a library that an earlier version made
         return Ingest(store, self._encoder, side_folder(self.address) / "claims", on_event)
 
     def _encoder(self) -> Scorer:

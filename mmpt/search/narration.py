@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmpt.search.records import Caption
+from mmpt.search.words import stemmers
 from mmpt.text.captions import Captions
 from mmpt.text.dedup import dedup, video_generator
 from mmpt.text.subtitles import SUFFIXES, Subtitles, read_subtitles, video_name
@@ -22,17 +23,20 @@ class Found:
     """The subtitles of a video.
 
     Attributes:
-        digest: the first 16 hexadecimal digits of the file's SHA-256; empty without a file, or with one of no use.
+        digest: 16 hexadecimal digits of a SHA-256 of the file, and of its language where that says how words are found;
+            empty without a file, or with one of no use.
         subtitles: what it says; None likewise.
         problem: why the file is of no use; empty when it is.
         order: of several files of one video the first in this order is taken: how well its language fits, 0 best, and
             its path.
+        language: the tag in the file's name, such as ``"fr"``, or the one that was asked for; empty without either.
     """
 
     digest: str = ""
     subtitles: Subtitles | None = None
     problem: str = ""
     order: tuple[int, str] = (0, "")
+    language: str = ""
 
     def captions(self, video_id: str, seconds: int) -> list[Caption]:
         """Give the captions, automatic ones without what they say twice.
@@ -51,7 +55,7 @@ class Found:
             captions, _ = dedup(captions, video_generator(SEED, video_id))
         listed = zip(captions.start, captions.end, captions.text, strict=True)
         return [
-            Caption(float(start), float(min(end, seconds)), text.strip())
+            Caption(float(start), float(min(end, seconds)), text.strip(), self.language)
             for start, end, text in listed
             if text and text.strip() and start < seconds and end > start
         ]
@@ -88,23 +92,29 @@ class CaptionFinder:
         chosen = self._choose(self._listed[place].get(video.stem, []))
         if chosen is None:
             return Found()
-        rank, path = chosen
+        rank, path, spoken = chosen
+        language = spoken or self._language
         try:
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()[:DIGITS]
-            return Found(digest, read_subtitles(path, encoding=self._encoding or None), order=(rank, str(path)))
+            # with the language, so that `mmpt index update` indexes it again, also where an earlier version did not
+            mark = "" if stemmers((language,)) == stemmers(("",)) else f"\0{language}"
+            digest = hashlib.sha256(path.read_bytes() + mark.encode()).hexdigest()[:DIGITS]
+            subtitles = read_subtitles(path, encoding=self._encoding or None)
+            return Found(digest, subtitles, order=(rank, str(path)), language=language)
         except (OSError, ValueError) as error:
             reason = str(error) if str(path) in str(error) else f"{path}: {error}"
             return Found(problem=f"its subtitles are left out: {reason}")
 
-    def _choose(self, files: list[tuple[str, Path]]) -> tuple[int, Path] | None:
+    def _choose(self, files: list[tuple[str, Path]]) -> tuple[int, Path, str] | None:
         wanted = self._language
         if wanted:
             ranks = {wanted: 0, "": 2}
             ranked = [
-                (ranks.get(spoken, 1), path) for spoken, path in files if spoken in ranks or _main(spoken) == wanted
+                (ranks.get(spoken, 1), path, spoken)
+                for spoken, path in files
+                if spoken in ranks or _main(spoken) == wanted
             ]
         else:
-            ranked = [(0 if not spoken else 1, path) for spoken, path in files]
+            ranked = [(0 if not spoken else 1, path, spoken) for spoken, path in files]
         return min(ranked, default=None)
 
 

@@ -19,7 +19,8 @@ class VideoRecord:
         windows: how many windows of it are searched.
         captions: how many captions it has.
         damage: what could not be read of the file, one sentence each; empty for a whole one.
-        subtitles: likewise of the subtitle file that its captions come from; empty without one.
+        subtitles: likewise of the subtitle file that its captions come from, and of its language where that is not
+            English; empty without one.
         stamp: what tells that the file at `path` is still the one that was read, as of `mmpt.utils.content.file_stamp`;
             empty where the library was made before it was kept.
         real_path: where `path` led, behind all links; likewise.
@@ -57,11 +58,13 @@ class Caption:
         start: in seconds.
         end: in seconds.
         text: the words.
+        language: the tag that its subtitle file's name has, such as ``"fr"``; empty where it has none.
     """
 
     start: float
     end: float
     text: str
+    language: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,8 @@ from collections.abc import Collection
 
 from mmpt.search.calibration import DEFAULT_THRESHOLD
 from mmpt.search.fusion import Spoken
-from mmpt.search.records import Caption
-from mmpt.search.store import Store
-from mmpt.search.words import content_words, coverage
+from mmpt.search.store import CaptionHit, Store
+from mmpt.search.words import Word, coverage, query_words
 
 CAPTIONS = 200  # of all, the best, that are looked at
 GAP = 2.0  # seconds between captions of one place
@@ -28,10 +27,10 @@ def find_said(store: Store, text: str, ids: Collection[str] | None) -> list[Spok
         Places, best first: those where more of the words are said, then those of the better BM25 score, then by video
         and time.
     """
-    asked = content_words(text)
-    by_video: dict[str, list[tuple[Caption, float]]] = defaultdict(list)
-    for video, caption, relevance in store.full_text(" ".join(asked), CAPTIONS, ids):
-        by_video[video].append((caption, relevance))
+    asked = query_words(text, store.languages())
+    by_video: dict[str, list[CaptionHit]] = defaultdict(list)
+    for hit in store.full_text(text, CAPTIONS, ids):
+        by_video[hit.video].append(hit)
     places = [_place(video, group, asked) for video, hits in by_video.items() for group in _together(hits)]
     return sorted(places, key=lambda spoken: (-spoken.coverage, -spoken.relevance, spoken.video, spoken.start))
 
@@ -48,21 +47,21 @@ def said_score(part: float) -> float:
     return DEFAULT_THRESHOLD * (part - NO_WORDS) / (ENOUGH_WORDS - NO_WORDS)
 
 
-def _together(hits: list[tuple[Caption, float]]) -> list[list[tuple[Caption, float]]]:
+def _together(hits: list[CaptionHit]) -> list[list[CaptionHit]]:
     """Bring captions together that follow one another, up to LONGEST seconds."""
-    groups: list[list[tuple[Caption, float]]] = []
-    for hit in sorted(hits, key=lambda hit: (hit[0].start, hit[0].end, hit[0].text)):
-        caption, last = hit[0], groups[-1] if groups else []
-        end = max((other.end for other, _ in last), default=0.0)
-        if last and caption.start - end <= GAP and max(end, caption.end) - last[0][0].start <= LONGEST:
+    groups: list[list[CaptionHit]] = []
+    for hit in sorted(hits, key=lambda hit: (hit.caption.start, hit.caption.end, hit.caption.text)):
+        caption, last = hit.caption, groups[-1] if groups else []
+        end = max((other.caption.end for other in last), default=0.0)
+        if last and caption.start - end <= GAP and max(end, caption.end) - last[0].caption.start <= LONGEST:
             last.append(hit)
         else:
             groups.append([hit])
     return groups
 
 
-def _place(video: str, hits: list[tuple[Caption, float]], asked: list[str]) -> Spoken:
-    captions = tuple(caption for caption, _ in hits)
-    best, relevance = max(hits, key=lambda hit: hit[1])  # the first of equal ones
-    heard = coverage(asked, " ".join(caption.text for caption in captions))
-    return Spoken(video, captions, heard, relevance, best)
+def _place(video: str, hits: list[CaptionHit], asked: list[Word]) -> Spoken:
+    best = max(hits, key=lambda hit: hit.score)  # the first of equal ones
+    heard = {term for hit in hits for term in hit.terms}
+    captions = tuple(hit.caption for hit in hits)
+    return Spoken(video, captions, coverage(asked, heard), best.score, best.caption)

@@ -7,11 +7,12 @@ when they are old. Every write is one commit of LanceDB, which no other process 
 """
 
 import json
+import logging
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +21,6 @@ from mmpt.search.records import Caption, VideoRecord
 from mmpt.search.store_database import MAX_NAMED, Database, Row, local_folder, one_of
 from mmpt.search.store_tables import (
     ABOUT,
-    CAPTIONS,
     FORMAT,
     SOURCES,
     TABLES,
@@ -37,10 +37,22 @@ from mmpt.search.store_tables import (
     vector_rows,
 )
 from mmpt.search.store_upkeep import Upkeep
+from mmpt.search.words import index_terms, query_words
 
 T = TypeVar("T")
 
+logger = logging.getLogger(__name__)
+
 PORTION = 64 << 20  # bytes of vectors that are read at a time
+
+
+class CaptionHit(NamedTuple):
+    """A caption that was found: its video's id, its BM25 score, and the terms of all its words."""
+
+    video: str
+    caption: Caption
+    score: float
+    terms: list[str]
 
 
 class Store(Upkeep):
@@ -60,7 +72,8 @@ class Store(Upkeep):
         self.address = address
         self.about = about
         self.model_place = model_place or {}
-        self._widened = False
+        self._widened, self._words_indexed, self._told = False, False, False
+        self._languages: tuple[int, list[str]] = -1, []
 
     @classmethod
     def create(
@@ -80,7 +93,8 @@ class Store(Upkeep):
             ValueError: nothing can be made there.
         """
         database = Database(address)
-        database.make(TABLES, text_table="captions")
+        database.make(TABLES)
+        Upkeep(database).index_words()
         row = {"about": json.dumps({"format": FORMAT, **about}), "model_place": json.dumps(model_place or {})}
         database.make_with("about", pa.Table.from_pylist([row], schema=ABOUT))  # the last: else there is no library
         return cls.open(address)
@@ -186,6 +200,8 @@ class Store(Upkeep):
         ids = [entry.record.id for entry in entries]
         if len(set(ids)) < len(ids):
             raise ValueError("a video stands there twice; give each once")
+        if not self._has_words():
+            self.index_words()
         revisions = [new_revision() for _ in entries]
         self._widen()
         before = self._database.read("videos", "id", ids, ["revision"])
@@ -209,7 +225,7 @@ class Store(Upkeep):
         revisions = [rows[record.id]["revision"] for record in known]
         if known:  # of the same revision only: another process may have put the video in anew
             self._widen()
-            self._database.change("videos", record_rows(known, revisions), "id", "revision")
+            self._database.change("videos", record_rows(known, revisions), ["id", "revision"])
 
     def delete(self, ids: Iterable[str]) -> int:
         """Take videos out.
@@ -296,33 +312,46 @@ class Store(Upkeep):
         Raises:
             ValueError: the library has no such video.
         """
-        found = self._of("captions", video_id, ["number", "start", "end", "text"])
+        found = self._of("captions", video_id, self._caption_columns())
         return [to_caption(row) for row in sorted(found, key=lambda row: row["number"])]
 
-    def full_text(self, words: str, limit: int, ids: Collection[str] | None = None) -> list[tuple[str, Caption, float]]:
+    def languages(self) -> list[str]:
+        """Return the language tags that captions have; an empty one for captions whose language is not known."""
+        if not self._has_words():
+            return [""]
+        version = self._database.version("captions")
+        if version != self._languages[0]:
+            tags = {tag or "" for tag in self._database.distinct("captions", "language")}
+            self._languages = version, sorted(tags)
+        return self._languages[1]
+
+    def full_text(self, text: str, limit: int, ids: Collection[str] | None = None) -> list[CaptionHit]:
         """Look for words in all captions.
 
         Args:
-            words: what to look for, as plain words; English words also in other forms.
+            text: what to look for, as plain words; they are found in other forms too.
             limit: how many captions at most.
             ids: only in these videos.
 
         Returns:
-            (video id, caption, BM25 score), best first.
+            The captions that have some of the words, best first.
         """
-        if not words.strip() or limit < 1 or (ids is not None and not ids):
+        terms = dict.fromkeys(form for word in query_words(text, self.languages()) for form in word)
+        if not terms or limit < 1 or (ids is not None and not ids):
             return []
+        column = self._searched_column()
+        words = " ".join(terms if column == "words" else [text, *terms])
         current = {row["revision"] for row in self._rows().values() if ids is None or row["id"] in ids}
         where = one_of("id", sorted(ids)) if ids is not None and len(ids) <= MAX_NAMED else None
         count = 2 * limit + 16  # some may be of videos that are not, or no longer, there
         while True:
-            found = self._database.find_text("captions", words, count, where)
+            found = self._database.find_text("captions", column, words, count, where)
             hits = [row for row in found if row["revision"] in current]
             if len(hits) >= limit or len(found) < count:
                 break
             count *= 4
         hits.sort(key=lambda row: (-row["_score"], row["id"], row["number"]))
-        return [(row["id"], to_caption(row), float(row["_score"])) for row in hits[:limit]]
+        return [CaptionHit(row["id"], to_caption(row), float(row["_score"]), _terms(row)) for row in hits[:limit]]
 
     def sources(self) -> list[Source]:
         """Give what was indexed, and what is not to come back."""
@@ -360,6 +389,26 @@ class Store(Upkeep):
             if before == revision:
                 return found
 
+    def _has_words(self) -> bool:
+        """Whether captions are indexed by their words; those of an earlier version are by their text."""
+        self._words_indexed = self._words_indexed or "words" in self._database.text_indices("captions")
+        return self._words_indexed
+
+    def _searched_column(self) -> str:
+        if self._has_words():
+            return "words"
+        if not self._told:
+            self._told = True
+            logger.warning(
+                "the captions of %s are indexed as an earlier version of mmpt did, which misses words of other scripts "
+                "and with accents; bring them up to date with: mmpt index update --library %s",
+                *(self.address, self.address),
+            )
+        return "text"
+
+    def _caption_columns(self) -> list[str]:
+        return ["revision", "number", "start", "end", "text", *(["language"] if self._has_words() else [])]
+
     def _revision(self, video_id: str) -> str:
         found = self._database.read("videos", "id", [video_id], ["revision"])
         if not found:
@@ -388,7 +437,7 @@ class Store(Upkeep):
         columns = ["revision", "windows", "vectors", "tokens"]
         for part in self._by_size(rows):
             said: dict[str, list[Row]] = {row["revision"]: [] for row in part}
-            for row in self._database.read("captions", "revision", list(said), CAPTIONS.names):
+            for row in self._database.read("captions", "revision", list(said), self._caption_columns()):
                 said[row["revision"]].append(row)
             found = {row["revision"]: row for row in self._database.read("vectors", "revision", list(said), columns)}
             for row in part:
@@ -419,3 +468,8 @@ class Store(Upkeep):
                 part, size = [], 0
         if part:
             yield part
+
+
+def _terms(row: Row) -> list[str]:
+    words = row.get("words")  # of an earlier version's library there are none
+    return index_terms(row["text"]) if words is None else words.split(" ")

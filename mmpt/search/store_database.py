@@ -52,20 +52,11 @@ class Database:
         self._where = where
         self._tables: dict[str, Any] = {}
 
-    def make(self, schemas: Mapping[str, pa.Schema], *, text_table: str) -> None:
-        """Make tables where there are none.
-
-        Args:
-            schemas: their names and columns.
-            text_table: the one whose column `text` is searched for words.
-        """
+    def make(self, schemas: Mapping[str, pa.Schema]) -> None:
+        """Make tables where there are none."""
         for name, schema in schemas.items():
-            self._connection.create_table(name, schema=schema, exist_ok=True)
-        table = self._table(text_table)
-        if not table.list_indices():
-            fts = require("lancedb.index", extra="search").FTS
-            kind = fts(language="English", stem=True, remove_stop_words=True, ascii_folding=True)
-            persistent(lambda: table.create_index("text", config=kind))
+            if not self.has(name):  # else an earlier version's with fewer columns would be refused
+                self._connection.create_table(name, schema=schema, exist_ok=True)
 
     def make_with(self, name: str, rows: pa.Table) -> None:
         """Make a table that has its rows from the first moment on; nothing happens where there is one."""
@@ -77,6 +68,25 @@ class Database:
             return bool(self._table(name))
         except (ValueError, FileNotFoundError):
             return False
+
+    def text_indices(self, name: str) -> dict[str, str]:
+        """Return the columns of a table that are indexed, with the names of their indices."""
+        return {index.columns[0]: index.name for index in self._table(name).list_indices()}
+
+    def index_terms(self, name: str, column: str) -> None:
+        """Index a column of terms with white space between, as they are, and drop the indices of other columns."""
+        table, fts = self._table(name), require("lancedb.index", extra="search").FTS
+        if column not in self.text_indices(name):
+            plain = {"stem": False, "remove_stop_words": False, "ascii_folding": False, "lower_case": False}
+            config = fts(base_tokenizer="whitespace", max_token_length=None, **plain)
+            persistent(lambda: table.create_index(column, config=config))
+        for other, index in self.text_indices(name).items():
+            if other != column:
+                try:
+                    table.drop_index(index)
+                except (RuntimeError, ValueError):  # another process was first
+                    if other in self.text_indices(name):
+                        raise
 
     def version(self, name: str) -> int:
         """Give a number that grows with each commit to a table."""
@@ -91,6 +101,14 @@ class Database:
         query = self._table(name).search()
         return (query if columns is None else query.select(list(columns))).to_arrow().to_pylist()
 
+    def distinct(self, name: str, column: str) -> list[Any]:
+        """Return the values that a column has, each once."""
+        return self._table(name).search().select([column]).to_arrow()[column].unique().to_pylist()
+
+    def first(self, name: str, count: int, where: str) -> list[Row]:
+        """Read some of the rows that meet a condition."""
+        return self._table(name).search().where(where).limit(count).to_arrow().to_pylist()
+
     def read(self, name: str, column: str, values: Sequence[str], columns: Sequence[str] | None = None) -> list[Row]:
         """Read the rows whose column has one of some values."""
         found: list[Row] = []
@@ -99,16 +117,17 @@ class Database:
             found += (query if columns is None else query.select(list(columns))).to_arrow().to_pylist()
         return found
 
-    def find_text(self, name: str, words: str, count: int, where: str | None) -> list[Row]:
+    def find_text(self, name: str, column: str, words: str, count: int, where: str | None) -> list[Row]:
         """Read the rows whose text has words, with their BM25 `_score`; rows of which no index knows yet are found too.
 
         Args:
             name: of the table.
+            column: of the text, which is indexed.
             words: as plain words, whatever signs they hold that a language of queries would read.
             count: of rows at most, the best ones.
             where: a condition on the rows.
         """
-        match = require("lancedb.query", extra="search").MatchQuery(words, "text")
+        match = require("lancedb.query", extra="search").MatchQuery(words, column)
         query = self._table(name).search(match, query_type="fts")
         if where is not None:
             query = query.where(where, prefilter=True)
@@ -139,9 +158,9 @@ class Database:
         merge = self._table(name).merge_insert(on).when_matched_update_all().when_not_matched_insert_all()
         persistent(lambda: merge.execute(rows))
 
-    def change(self, name: str, rows: pa.Table, on: str, same: str) -> None:
-        """Change the rows with the same value in two columns, with one commit; others are passed over."""
-        merge = self._table(name).merge_insert(on).when_matched_update_all(where=f"target.{same} = source.{same}")
+    def change(self, name: str, rows: pa.Table, on: Sequence[str]) -> None:
+        """Change the rows with the same values in some columns, with one commit; others are passed over."""
+        merge = self._table(name).merge_insert(list(on)).when_matched_update_all()
         persistent(lambda: merge.execute(rows))
 
     def set(self, name: str, values: Mapping[str, str]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmpt.search.records import Caption, VideoRecord
+from mmpt.search.words import index_terms
 
 FORMAT = "mmpt-library-1"
 WINDOWS, NUMBERS = np.dtype("<i4"), np.dtype("<f2")
@@ -60,6 +61,8 @@ CAPTIONS = pa.schema(
         ("start", pa.float64()),
         ("end", pa.float64()),
         ("text", pa.string()),
+        ("language", pa.string()),
+        ("words", pa.string()),  # the terms that the text is found by, with a space between
     ]
 )
 TABLES = {"sources": SOURCES, "videos": VIDEOS, "vectors": VECTORS, "captions": CAPTIONS}
@@ -179,6 +182,8 @@ def caption_rows(entries: Iterable[Entry], revisions: Iterable[str]) -> pa.Table
             "start": caption.start,
             "end": caption.end,
             "text": caption.text,
+            "language": caption.language,
+            "words": " ".join(index_terms(caption.text, caption.language)),
         }
         for entry, revision in zip(entries, revisions, strict=True)
         for number, caption in enumerate(entry.captions)
@@ -195,7 +200,7 @@ def to_record(row: dict[str, Any]) -> VideoRecord:
 
 def to_caption(row: dict[str, Any]) -> Caption:
     """Make a caption of a row."""
-    return Caption(row["start"], row["end"], row["text"])
+    return Caption(row["start"], row["end"], row["text"], row.get("language") or "")
 
 
 def to_windows(raw: bytes) -> np.ndarray:

@@ -3,9 +3,13 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from mmpt.search.store_database import Database, Row
-from mmpt.search.store_tables import TABLES, revision_age
+import pyarrow as pa
 
+from mmpt.search.store_database import Database, Row
+from mmpt.search.store_tables import CAPTIONS, TABLES, revision_age
+from mmpt.search.words import index_terms
+
+WORDS_PORTION = 50_000  # captions whose words are written with one commit
 ORPHAN_AGE = 3600.0  # seconds after which what no video names is taken for a killed process's
 
 
@@ -60,6 +64,27 @@ class Upkeep:
         for name in TABLES:
             self._database.compact(name, force=force)
         return len(left)
+
+    def index_words(self) -> int:
+        """Index the words of captions that are not; those of an earlier version have none, or other ones.
+
+        May be stopped at any moment and called again; until it is done, captions are found as before.
+
+        Returns:
+            How many captions there were.
+        """
+        self._database.widen("captions", CAPTIONS)
+        count = 0
+        while rows := self._database.first("captions", WORDS_PORTION, "words IS NULL"):
+            for row in rows:
+                row["language"] = row["language"] or ""
+                row["words"] = " ".join(index_terms(row["text"], row["language"]))
+            once = {(row["revision"], row["number"]): row for row in rows}
+            table = pa.Table.from_pylist(list(once.values()), schema=CAPTIONS)
+            self._database.change("captions", table, ["revision", "number"])
+            count += len(rows)
+        self._database.index_terms("captions", "words")  # the last: what is searched hangs on it
+        return count
 
     def _rows(self) -> dict[str, Row]:
         """The rows of `videos` by id, in the order in which they came; of two with one id, the later."""

@@ -12,7 +12,7 @@ from mmpt.search.moments import Core
 from mmpt.search.records import Caption
 from mmpt.search.said import LONGEST, find_said, said_score
 from mmpt.search.store import Store
-from mmpt.search.words import MOST_WORDS, content_words, coverage
+from mmpt.search.words import MAX_QUERY_WORDS, coverage, index_terms, query_words
 from tests.search.entries import about_store, random_entry
 
 
@@ -90,7 +90,7 @@ def test_every_word_of_a_caption_finds_it(tmp_path) -> None:
         0, 9, "Boil the water, stir the berries; bakers were running and tasted glasses happily in the kitchen."
     )
     store = make_store(tmp_path, [line])
-    for word in content_words(line.text):
+    for word, *_ in query_words(line.text):
         assert [place.coverage for place in find_said(store, word, None)] == [1.0], word
 
 
@@ -112,13 +112,13 @@ def test_every_word_of_a_caption_finds_it(tmp_path) -> None:
     ],
 )
 def test_which_part_of_the_words_is_said(asked, said, part):
-    assert coverage(content_words(asked), said) == part
+    assert coverage(query_words(asked), index_terms(said)) == part
 
 
 def test_words_are_bounded_and_each_counts_once():
-    assert len(content_words(" ".join(f"word{number}" for number in range(10_000)))) == MOST_WORDS
-    assert content_words("Flips flip the Pan FLIPPING") == ["flips", "pan"]
-    assert content_words("<b>&'\"--> ;DROP") == ["b", "drop"]
+    assert len(query_words(" ".join(f"word{number}" for number in range(10_000)))) == MAX_QUERY_WORDS
+    assert query_words("Flips flip the Pan FLIPPING") == [("flips", "flip"), ("pan",)]
+    assert query_words("<b>&'\"--> ;DROP") == [("b",), ("drop",)]
 
 
 def test_the_scale_of_words():

@@ -36,7 +36,7 @@ def test_videos_go_in_with_features_windows_and_captions(own: VideoLibrary, vide
         expected = grid_scorer.curve(record.path, "a woman flips").numpy()  # all shorter than the longest window
         assert np.allclose(own.curve(record.id, "a woman flips"), expected, atol=5e-2, rtol=5e-3)
     pancake = own.video(ids(own)["pancake.mp4"])
-    assert own.captions(pancake.id)[1] == Caption(4.0, 7.5, "Now flip the pancake.")
+    assert own.captions(pancake.id)[1] == Caption(4.0, 7.5, "Now flip the pancake.", "en")
     assert [hit[0] for hit in own.store.full_text("flipping pancakes", 5)] == [pancake.id]
 
 

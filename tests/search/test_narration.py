@@ -97,3 +97,24 @@ def test_automatic_captions_say_every_word_once_and_written_ones_are_left_alone(
     assert said(CaptionFinder(), tmp_path / "own.mp4") == ["No.", "Yes.", "No.", "No way."]
     again = said(CaptionFinder(), tmp_path / "auto.mp4")
     assert again == said(CaptionFinder(), tmp_path / "auto.mp4")  # the draws are the video's own
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "language"),
+    [("clip.srt", "", ""), ("clip.fr.srt", "", "fr"), ("clip.pt-BR.srt", "pt", "pt-BR"), ("clip.srt", "de", "de")],
+)
+def test_captions_know_their_language(tmp_path: Path, name: str, asked: str, language: str) -> None:
+    write(tmp_path, name)
+    (caption,) = CaptionFinder(language=asked).find(tmp_path / "clip.mp4").captions("ab" * 8, 100)
+    assert caption.language == language
+
+
+def test_a_file_that_is_said_to_be_of_another_language_has_another_digest(tmp_path: Path) -> None:
+    def digest(name: str) -> str:
+        (tmp_path / name).write_text(subtitles(["Gift"]))
+        found = CaptionFinder().find(tmp_path / "clip.mp4")
+        (tmp_path / name).unlink()
+        return found.digest
+
+    assert digest("clip.srt") == digest("clip.en.srt") == digest("clip.en-US.srt")  # all are stemmed as English
+    assert len({digest("clip.srt"), digest("clip.de.srt"), digest("clip.fr.srt")}) == 3

@@ -126,7 +126,7 @@ def test_vectors_are_read_in_bounded_parts(store: Store, monkeypatch: pytest.Mon
     sizes: list[int] = []
     read = Database.read
 
-    def counting(self, name, column, values, columns):
+    def counting(self, name, column, values, columns=None):
         sizes.append(len(values))
         return read(self, name, column, values, columns)
 
@@ -144,7 +144,7 @@ def test_words_are_found_in_other_forms_and_before_any_index_knows_them(store: S
     store.put_many([second])
     hits = store.full_text("flip a pancake", 10)
     assert {hit[0] for hit in hits} == {first.record.id, second.record.id}
-    assert all(score > 0 for _, _, score in hits)
+    assert all(hit.score > 0 for hit in hits)
     assert [hit[1] for hit in store.full_text("crepe", 10)] == second.captions
     assert [hit[0] for hit in store.full_text("flip", 10, ids={second.record.id})] == [second.record.id]
     assert store.full_text("flip", 10, ids=set()) == []
@@ -221,7 +221,7 @@ def test_a_video_replaced_while_it_is_read_is_read_anew(store: Store) -> None:
     new = replace(random_entry(9), record=replace(random_entry(9).record, id=entries[1].record.id))
     read = Database.read
 
-    def late(self, name, column, values, columns):
+    def late(self, name, column, values, columns=None):
         if name == "vectors":
             Database.read = read
             other.put_many([new])

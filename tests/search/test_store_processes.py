@@ -40,7 +40,7 @@ def read(address: str, last: str) -> None:
         for video_id, windows, vectors in store.vectors():
             entry = random_entry(int(video_id, 16))
             assert np.array_equal(windows, entry.windows) and np.array_equal(vectors, entry.vectors), video_id
-        for video_id, caption, _ in store.full_text("pancake", 5):
+        for video_id, caption, *_ in store.full_text("pancake", 5):
             assert caption in random_entry(int(video_id, 16)).captions, video_id
         for video_id in list(known)[-3:]:
             try:
