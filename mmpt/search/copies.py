@@ -8,7 +8,7 @@ from mmpt.search.identity import with_file
 from mmpt.search.narration import Found
 from mmpt.search.records import VideoRecord
 from mmpt.search.sources import SourceLookup, depth_below, is_below
-from mmpt.utils.content import FileContent, read_content, remembered_hash
+from mmpt.utils.content import FileContent, open_at_once, read_content, remembered_hash
 
 UNKNOWN = Found(problem="it is not known where its subtitles are")
 
@@ -113,7 +113,7 @@ def lies_below(record: VideoRecord, folder: str) -> str | None:
 
 def _content(path: str) -> FileContent | None:
     try:
-        with open(path, "rb") as file:
+        with open_at_once(path) as file:
             return read_content(file.fileno(), path)
     except OSError:
         return None

@@ -1,14 +1,17 @@
 """Content hashes that are remembered, so that a large file is read for its hash only once."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import logging
 import os
+import stat
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from mmpt.utils.files import atomic_path, cache_dir, content_hash
 
@@ -46,8 +49,14 @@ def remembered_hash(path: str | os.PathLike[str]) -> str:
     Raises:
         OSError: the file cannot be read.
     """
-    with open(path, "rb") as file:
+    with open_at_once(path) as file:
         return read_content(file.fileno(), path).sha256
+
+
+def open_at_once(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a file, without waiting where it is a pipe that nobody writes into, which `read_content` refuses."""
+    wait_for_none = getattr(os, "O_NONBLOCK", 0)
+    return open(path, "rb", opener=lambda name, flags: os.open(name, flags | wait_for_none))
 
 
 def read_content(file: int, path: str | os.PathLike[str]) -> FileContent:
@@ -61,9 +70,11 @@ def read_content(file: int, path: str | os.PathLike[str]) -> FileContent:
         What it holds. All of it is said of the open file, whatever lies at the path meanwhile.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: the file cannot be read, or is no ordinary one.
     """
     about, real = os.fstat(file), opened_path(file, path)
+    if not stat.S_ISREG(about.st_mode):
+        raise OSError(errno.EINVAL, "not an ordinary file", os.fspath(path))
     key = [real, about.st_size, about.st_ino, about.st_mtime_ns, about.st_ctime_ns]  # a device's number may change
     note = cache_dir() / "hashes" / f"{hashlib.sha256(os.fsencode(real)).hexdigest()[:32]}.json"
     known = _read(note)

@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +103,42 @@ def test_prepare(videos: Path, grid_model: Path, capsys) -> None:
     told(err, "not used")
     (line,) = Path("mine/failures.jsonl").read_text().splitlines()
     assert json.loads(line) | {"reason": ""} == {"video": "bad", "reason": "", "step": "features"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes and sockets lie in folders on POSIX systems")
+@pytest.mark.parametrize(
+    ("command", "kind", "done"),
+    [
+        (("score", "a dog"), "not scored", "videos"),
+        (("extract", "-o", "feats", "--backbone", "grid"), "not extracted", "done"),
+        (("index", "--library", "library"), "not indexed", "added"),
+    ],
+)
+def test_what_is_no_file_with_bytes_is_told_and_the_others_go_on(
+    rendered: Path, own_place: Path, grid_model: Path, capsys, command: tuple[str, ...], kind: str, done: str
+) -> None:
+    """A pipe that nobody writes into and a socket would wait for ever."""
+    shutil.copy(rendered / "one.mp4", "one.mp4")
+    os.mkfifo("pipe.mp4")
+    os.mkfifo("one.mkv")  # of another video's name: to tell whether they are the same, both are looked into
+    Path("empty.mp4").touch()
+    Path("folder.mp4").mkdir()
+    shutil.copy(rendered / "two.mp4", "folder.mp4/two.mp4")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("socket.mp4")
+        names = ["pipe.mp4", "empty.mp4", "socket.mp4", "folder.mp4", "missing.mp4", "one.mp4"]
+        model = () if command[0] == "extract" else ("--model", grid_model)
+        code, out, err = run(capsys, command[0], *names, *command[1:], *model, "--json")
+        if command[0] == "extract":
+            assert run(capsys, "extract", "one.mp4", "one.mkv", *command[1:])[0] == 2
+    found = json.loads(out)[done]
+    assert code == 1 and (found if isinstance(found, int) else len(found)) == 2
+    told = [line for line in err.splitlines() if line.startswith(f"mmpt: {kind}: ")]
+    assert len(told) == 4
+    odd = "is not an ordinary file"
+    for name, why in (("pipe", odd), ("socket", odd), ("empty", "is empty")):
+        assert any(f"{name}.mp4 {why}" in line for line in told)
+    assert any("missing.mp4" in line for line in told)
 
 
 @pytest.mark.parametrize("words", [("segment", "--labels", "a,b"), ("chapters", "--steps", "steps.txt")])
