@@ -56,7 +56,7 @@ def captions() -> tuple[torch.Tensor, torch.Tensor]:
     if table.is_file() and bert.is_dir():
         with table.open() as file:
             sentences = [row["sentence"] for row in csv.DictReader(file) if 8 <= len(row["sentence"].split()) <= 12]
-        tokenizer = AutoTokenizer.from_pretrained(bert)
+        tokenizer = AutoTokenizer.from_pretrained(bert, trust_remote_code=False)
         ids = tokenizer(sentences[:ROWS], add_special_tokens=False)["input_ids"]
     else:
         ids = [torch.randint(1000, 30000, (8 + row % 5,)).tolist() for row in range(ROWS)]

@@ -18,6 +18,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to-original", action="store_true", help="write a checkpoint that the original reads")
     parser.add_argument("--config", type=Path, metavar="YAML", help="what the checkpoint was made with; else inferred")
     parser.add_argument("--bert-name", metavar="FOLDER", help="folder or hub name of the BERT, in place of the YAML's")
+    parser.add_argument(
+        "--allow-non-finite", action="store_true", help="write weights that hold NaN or infinity as well"
+    )
     parser.add_argument("--force", action="store_true", help="write over what is there")
 
 
@@ -39,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         if args.to_original:
             from mmpt.models.checkpoints import to_original
 
-            to_original(args.source, args.target)
+            to_original(args.source, args.target, allow_non_finite=args.allow_non_finite)
         else:
             _to_folder(args)
     err.print(f"written: {args.target}", soft_wrap=True)
@@ -55,7 +58,7 @@ def _to_folder(args: argparse.Namespace) -> None:
 
     run = load_config(args.config) if args.config else None
     config = build_config(run, bert_name=args.bert_name) if run else None
-    model = convert(args.source, args.target, config)
+    model = convert(args.source, args.target, config, allow_non_finite=args.allow_non_finite)
     err.print(f"{type(model).__name__}, {sum(p.numel() for p in model.parameters()) / 1e6:.1f} million parameters")
     bert_name = args.bert_name or (run.dataset.bert_name if run else "bert-base-uncased")
     try:

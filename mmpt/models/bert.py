@@ -4,14 +4,16 @@ import os
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from transformers import BertConfig
 from transformers.utils.hub import cached_file
 
 from mmpt.models.original import read_state
+from mmpt.models.sizes import make_bert_config
 from mmpt.text.tokenizer import absent, find_bert, from_here_or_hub
+from mmpt.utils.statedict import read_json_object, read_tensors, unwrap
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+_WORDS = "embeddings.word_embeddings.weight"
 _OLD_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}  # bert-base-uncased, 2018
 
 
@@ -26,14 +28,29 @@ def load_bert_config(bert_name: str | os.PathLike[str]) -> BertConfig:
 
     Raises:
         FileNotFoundError: as for `load_tokenizer`.
+        ValueError: its numbers make no sense.
     """
     place = find_bert(bert_name)
-    if Path(place).is_dir() and not (Path(place) / "config.json").is_file():  # transformers would take its defaults
-        raise absent("config.json", place, FileNotFoundError("there is none"))
-    try:
-        return from_here_or_hub(place, lambda local: BertConfig.from_pretrained(place, local_files_only=local))
-    except (OSError, ValueError) as error:
-        raise absent("config.json", place, error) from error
+    if Path(place).is_dir():
+        file = Path(place) / "config.json"
+        if not file.is_file():  # transformers would take its defaults
+            raise absent("config.json", place, FileNotFoundError("there is none"))
+    else:
+        try:
+            file = Path(from_here_or_hub(place, lambda local: _cached(place, "config.json", local)))
+        except (OSError, ValueError) as error:
+            raise absent("config.json", place, error) from error
+    values = read_json_object(file)
+    advice = "Point bert_name to the folder of a BERT."
+    config = make_bert_config(values, source=str(file), prefix="", advice=advice)
+    config.name_or_path = place
+    return config
+
+
+def _cached(place: str, name: str, local: bool) -> str:
+    found = cached_file(place, name, local_files_only=local)
+    assert found is not None
+    return found
 
 
 def load_bert_weights(bert_name: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
@@ -47,6 +64,7 @@ def load_bert_weights(bert_name: str | os.PathLike[str]) -> dict[str, torch.Tens
 
     Raises:
         FileNotFoundError: there are no weights.
+        ValueError: the file is damaged, or refused.
     """
     place = find_bert(bert_name)
     file = _weight_file(place)
@@ -55,8 +73,10 @@ def load_bert_weights(bert_name: str | os.PathLike[str]) -> dict[str, torch.Tens
             f"{place} has no model.safetensors and no pytorch_model.bin; a training starts from BERT's weights: point "
             "dataset.bert_name at a folder that has them"
         )
-    stored = load_file(file) if file.suffix == ".safetensors" else read_state(file)
-    return {_today(name): tensor for name, tensor in stored.items()}
+    stored = read_tensors(file) if file.suffix == ".safetensors" else read_state(file)
+    stored = unwrap(stored, (f"bert.{_WORDS}", _WORDS), source=str(file))
+    before = "bert." if _WORDS in stored else ""  # a BertModel that was saved by itself, without heads
+    return {before + _today(name): tensor for name, tensor in stored.items()}
 
 
 def _weight_file(place: str) -> Path | None:

@@ -10,7 +10,7 @@ from mmpt.models import captioning, heads, videoclip, vlm  # noqa: F401 - import
 from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.models.bert import load_bert_config
 from mmpt.models.configuration import MMPTConfig
-from mmpt.text.tokenizer import load_tokenizer, special_ids
+from mmpt.text.tokenizer import check_vocabulary, load_tokenizer, special_ids
 from mmpt.utils.featurefile import FeatureFile, read_features
 from mmpt.utils.places import locate
 from mmpt.utils.registry import lookup, registered
@@ -40,14 +40,16 @@ def build_config(
     """
     dataset, model = run.dataset, run.model
     bert = bert_name or dataset.bert_name
-    ids = special_ids(load_tokenizer(bert) if tokenizer is None else tokenizer)
+    tokenizer = load_tokenizer(bert) if tokenizer is None else tokenizer
+    ids, bert_config = special_ids(tokenizer), load_bert_config(bert)
+    check_vocabulary(tokenizer, bert_config.vocab_size, where=f"config.json of {bert_config.name_or_path}")
     for key in ("model_cls", "mm_encoder_cls", "video_encoder_cls", "text_encoder_cls"):
         if (name := getattr(model, key)) is not None:
             kind = "model" if key == "model_cls" else "encoder"
             lookup(kind, name, where=f"model.{key} in {run.source}", may_import=True)
     features, video_dim = _video_features(run)
     return MMPTConfig(
-        load_bert_config(bert),
+        bert_config,
         model_cls=model.model_cls,
         mm_encoder_cls=model.mm_encoder_cls,
         video_encoder_cls=model.video_encoder_cls,

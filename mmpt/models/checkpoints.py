@@ -4,14 +4,12 @@ Parameter names are the same on both sides, so mapping is checking: what is miss
 listed, not ignored.
 """
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import nn
 from transformers.models.bert.modeling_bert import BertEmbeddings
 
@@ -19,13 +17,17 @@ from mmpt.config.schema import COIN_LABELS
 from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.models.build import build_model, default_bert_config
 from mmpt.models.configuration import MMPTConfig
+from mmpt.models.folder import CONFIG_NAME, WEIGHTS, read_config
 from mmpt.models.original import read_original, write_original
-from mmpt.utils.registry import lookup
+from mmpt.models.sizes import refuse, shapes_of, weight_faults
+from mmpt.utils.statedict import find_non_finite, listed, prefix_hint, read_tensors, unwrap
 
-CONFIG_NAME, WEIGHTS = "config.json", "model.safetensors"
 SHOWN = 8  # names listed of each kind of problem
 _HARMLESS = ("position_ids", "seg_embeddings.weight")  # computed; never used
 HEADS = (".cls.", ".classifier.")
+_TOWERS = ("video_encoder", "mm_encoder")
+_ANCHORS = frozenset(f"{tower}.videomlp.linear1.weight" for tower in _TOWERS)  # every model has one of them
+_ADVICE = "Check that model_cls, the encoders and bert_name are those the checkpoint was made with."
 
 
 def load_original(
@@ -46,9 +48,9 @@ def load_original(
         ValueError: the file is no checkpoint, is refused, or its tensors do not fit the model.
     """
     checkpoint = read_original(path)
-    state = checkpoint.state
+    own = model.state_dict()
+    state = unwrap(checkpoint.state, own, source=str(path))
     if without_heads:
-        own = model.state_dict()
         state = {name: tensor for name, tensor in state.items() if name in own or not of_head(name)}
     load_state(model, state, source=str(path))
     return checkpoint.info
@@ -93,18 +95,27 @@ def load_state(
         for name, tensor in own.items()
         if name in state and state[name].shape != tensor.shape
     ]
+    kinds = [
+        f"{name} is {state[name].dtype}, not of floating point"
+        for name, tensor in own.items()
+        if name in state and tensor.is_floating_point() and not state[name].is_floating_point()
+    ]
     apart = [
         f"{name} and {other}"
         for name, other in _ties(model).items()
         if name in state and other in state and not torch.equal(state[name], state[other])
     ]
-    listed = {"missing": missing, "unexpected": unexpected, "wrong shape": shapes, "differ though tied": apart}
-    if problems := [_some(kind, names) for kind, names in listed.items() if names]:
-        raise ValueError(
-            f"{source} does not fit {type(model).__name__}:\n"
-            + "\n".join(problems)
-            + "\nCheck that model_cls, the encoders and bert_name are those the checkpoint was made with."
-        )
+    found = {
+        "missing": missing,
+        "unexpected": unexpected,
+        "wrong shape": shapes,
+        "wrong kind": kinds,
+        "differ though tied": apart,
+    }
+    if problems := [f"  - {kind} ({len(names)}): {listed(names, SHOWN)}" for kind, names in found.items() if names]:
+        if hint := prefix_hint(set(missing), unexpected):
+            problems.append(f"  - {hint}")
+        raise ValueError(f"{source} does not fit {type(model).__name__}:\n" + "\n".join(problems) + f"\n{_ADVICE}")
     # A copy, so that the model does not hang on a file that is mapped into memory.
     tensors = {name: state[name].to(dtype or state[name].dtype, copy=True) for name in own if name in state}
     unused = {name: torch.zeros(tensor.shape) for name, tensor in own.items() if name not in state}
@@ -114,7 +125,11 @@ def load_state(
 
 
 def convert(
-    path: str | os.PathLike[str], folder: str | os.PathLike[str], config: MMPTConfig | None = None
+    path: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    config: MMPTConfig | None = None,
+    *,
+    allow_non_finite: bool = False,
 ) -> MMPTPreTrainedModel:
     """Turn a checkpoint of the original into a safetensors folder, tensors bit for bit.
 
@@ -122,17 +137,23 @@ def convert(
         path: ``checkpoint_best.pt`` or the like.
         folder: the folder to write.
         config: the model's configuration; inferred from the tensors by default.
+        allow_non_finite: write weights that hold NaN or infinity as well.
 
     Returns:
         The model that was written, each parameter in the file's dtype.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: as for `load_original`, or the tensors leave the configuration open.
+        ValueError: as for `load_original`, the tensors leave the configuration open, or hold NaN or infinity.
     """
     checkpoint = read_original(path)
-    model = build_on_meta(config or infer_config(checkpoint.state, source=str(path)))
-    load_state(model, checkpoint.state, source=str(path), dtype=None)
+    state = unwrap(checkpoint.state, _ANCHORS, source=str(path))
+    config = config or infer_config(state, source=str(path))
+    refuse(f"The configuration for {path}", list(weight_faults(config, shapes_of(state), weights=str(path))), _ADVICE)
+    model = build_on_meta(config)
+    state = unwrap(state, model.state_dict(), source=str(path))
+    load_state(model, state, source=str(path), dtype=None)
+    _refuse_non_finite(state, path, allow_non_finite)
     model.config.original = {key: checkpoint.info[key] for key in ("num_updates", "epoch") if key in checkpoint.info}
     model.save_pretrained(folder)
     # The tensors stay as stored; who loads the folder gets fp32 parameters unless another dtype is asked for.
@@ -141,24 +162,23 @@ def convert(
     return model
 
 
-def to_original(folder: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
+def to_original(
+    folder: str | os.PathLike[str], path: str | os.PathLike[str], *, allow_non_finite: bool = False
+) -> None:
     """Turn a safetensors folder into a checkpoint that the original reads, tensors bit for bit.
 
     Args:
         folder: what `convert` or `save_pretrained` wrote.
         path: the .pt file to write.
+        allow_non_finite: write weights that hold NaN or infinity as well.
 
     Raises:
         FileNotFoundError: there is no such folder.
-        ValueError: the folder holds another model, or tensors that do not fit.
+        ValueError: the folder holds another model, or tensors that do not fit, or hold NaN or infinity.
     """
-    folder = Path(folder)
-    config = _folder_config(folder)
-    model = build_on_meta(config)
-    stored = load_file(folder / WEIGHTS)
-    stored |= {name: stored[other] for name, other in _ties(model).items() if other in stored}
-    load_state(model, stored, source=str(folder), dtype=None)
-    write_original(path, original_state(model), info=getattr(config, "original", None))
+    model = _read_folder(Path(folder), dtype=None)
+    _refuse_non_finite(model.state_dict(), folder, allow_non_finite)
+    write_original(path, original_state(model), info=getattr(model.config, "original", None))
 
 
 def original_state(model: MMPTPreTrainedModel) -> dict[str, torch.Tensor]:
@@ -193,15 +213,7 @@ def load_folder(folder: str | os.PathLike[str], *, dtype: torch.dtype = torch.fl
         FileNotFoundError: there is no such folder, or no model in it.
         ValueError: tensors are missing, unexpected or wrongly shaped.
     """
-    folder = Path(folder)
-    config = _folder_config(folder)
-    cls: Any = lookup("model", config.model_cls, where=f"model_cls in {folder / 'config.json'}")
-    model, info = cls.from_pretrained(folder, config=config, dtype=dtype, output_loading_info=True)
-    kinds = ("missing", "unexpected", "mismatched")
-    listed = {kind: sorted(map(str, info.get(f"{kind}_keys", ()))) for kind in kinds}
-    if problems := [_some(kind, names) for kind, names in listed.items() if names]:
-        raise ValueError(f"{folder} does not fit {cls.__name__}:\n" + "\n".join(problems))
-    return model.eval()
+    return _read_folder(Path(folder), dtype=dtype).eval()
 
 
 def build_on_meta(config: MMPTConfig) -> MMPTPreTrainedModel:
@@ -234,7 +246,7 @@ def infer_config(state: Mapping[str, torch.Tensor], *, source: str) -> MMPTConfi
     Raises:
         ValueError: the BERT is not of bert-base's width, so that its heads cannot be known.
     """
-    tower = "video_encoder" if "video_encoder.videomlp.linear1.weight" in state else "mm_encoder"
+    tower = next((name for name in _TOWERS if f"{name}.videomlp.linear1.weight" in state), "mm_encoder")
     if f"{tower}.videomlp.linear1.weight" not in state:
         raise ValueError(f"{source} is not a checkpoint of these models: it has no {tower}.videomlp.linear1.weight")
     hidden, video_dim = state[f"{tower}.videomlp.linear1.weight"].shape
@@ -255,22 +267,27 @@ def infer_config(state: Mapping[str, torch.Tensor], *, source: str) -> MMPTConfi
     )
 
 
-def _folder_config(folder: Path) -> MMPTConfig:
-    for name in (CONFIG_NAME, WEIGHTS):
-        if not (folder / name).is_file():
-            raise FileNotFoundError(
-                f"{folder} holds no {name}; it takes a folder that `mmpt convert` or save_pretrained wrote"
-            )
+def _read_folder(folder: Path, *, dtype: torch.dtype | None) -> MMPTPreTrainedModel:
+    """Load a folder without transformers' own loading, which also follows adapters, quantization and the hub."""
+    config = read_config(folder)
     try:
-        kind = json.loads((folder / CONFIG_NAME).read_text()).get("model_type")
-    except (ValueError, AttributeError) as error:
-        raise ValueError(f"{folder / CONFIG_NAME} is not the configuration of a model: {error}") from error
-    if kind != MMPTConfig.model_type:
+        model = build_on_meta(config)
+    except ValueError as error:
+        raise ValueError(f"{folder / CONFIG_NAME} cannot be used: {error}") from error
+    stored = unwrap(read_tensors(folder / WEIGHTS), model.state_dict(), source=str(folder / WEIGHTS))
+    stored |= {name: stored[other] for name, other in _ties(model).items() if other in stored and name not in stored}
+    load_state(model, stored, source=str(folder), dtype=dtype)
+    model.config.name_or_path = str(folder)
+    return model
+
+
+def _refuse_non_finite(state: Mapping[str, torch.Tensor], path: str | os.PathLike[str], allowed: bool) -> None:
+    if not allowed and (found := find_non_finite(state)):
         raise ValueError(
-            f"{folder} holds a model of type {kind!r}; it takes one of type {MMPTConfig.model_type!r}, which "
-            "`mmpt convert` or save_pretrained wrote"
+            f"{os.fspath(path)} holds values that are no numbers, in {len(found)} of {len(state)} tensors: "
+            f"{listed(found)}. A model with them gives NaN; its training has probably diverged, so take an earlier "
+            "checkpoint, or write it nevertheless with --allow-non-finite"
         )
-    return MMPTConfig.from_pretrained(folder)
 
 
 def _ties(model: MMPTPreTrainedModel) -> dict[str, str]:
@@ -300,8 +317,3 @@ def _infer_class(state: Mapping[str, torch.Tensor], tower: str) -> str:
 
 def _count_layers(state: Mapping[str, torch.Tensor], tower: str) -> int:
     return sum(name.startswith(f"{tower}.bert.") and name.endswith(".intermediate.dense.bias") for name in state)
-
-
-def _some(kind: str, names: list[str]) -> str:
-    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"  - {kind} ({len(names)}): {', '.join(names[:SHOWN])}{rest}"

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 from transformers import BertConfig, PretrainedConfig
 
 from mmpt.config.schema import COIN_LABELS
+from mmpt.models.sizes import model_faults
 
 BERT_CLS_ID, BERT_SEP_ID = 101, 102  # token ids of bert-base-uncased
 
@@ -59,16 +60,8 @@ class MMPTConfig(PretrainedConfig):
             bert_config = BertConfig()
         elif isinstance(bert_config, dict):
             bert_config = BertConfig(**bert_config)
-        if num_iso_layer is not None and not 0 <= num_iso_layer <= bert_config.num_hidden_layers:
-            raise ValueError(
-                f"num_iso_layer is {num_iso_layer}; it takes null or a number from 0 to the encoder's "
-                f"{bert_config.num_hidden_layers} layers"
-            )
-        if num_hidden_video_layers is not None and not 1 <= num_hidden_video_layers <= bert_config.num_hidden_layers:
-            raise ValueError(
-                f"num_hidden_video_layers is {num_hidden_video_layers}; it takes null or a number from 1 to "
-                f"{bert_config.num_hidden_layers}, the layers of the BERT that the tower is made from"
-            )
+        elif not isinstance(bert_config, BertConfig):
+            raise ValueError(f"bert_config is {bert_config!r:.60}; it takes a block with the numbers of a BERT")
         self.bert_config = bert_config
         self.model_cls = model_cls
         self.mm_encoder_cls = mm_encoder_cls
@@ -83,8 +76,10 @@ class MMPTConfig(PretrainedConfig):
         self.max_decode_length = max_decode_length
         self.cls_token_id = cls_token_id
         self.sep_token_id = sep_token_id
-        self.features = features or {"backbone": "s3d", "l2_normalized": True}
+        self.features = {"backbone": "s3d", "l2_normalized": True} if features is None else features
         self.num_classes = num_classes  # not `num_labels`, which transformers keeps as a list of names
+        if faults := list(model_faults(self)):
+            raise ValueError("\n".join(faults))
         kwargs = {"tie_word_embeddings": True, **kwargs}
         super().__init__(**kwargs)
 

@@ -222,11 +222,24 @@ def _split(tree: Any, path: Path) -> tuple[dict[Any, Any], dict[Any, Any]]:
     """Part the weights from the other entries."""
     if not isinstance(tree, dict):
         raise ValueError(f"{path} holds a {_describe(tree)}, not a dictionary of tensors")
-    for key in _WEIGHT_KEYS:
-        inner = dict.get(tree, key)
-        if isinstance(inner, dict):
-            return inner, {k: v for k, v in dict.items(tree) if isinstance(k, str) and k not in _NOT_INFO}
+    inner = {k: v for k, v in dict.items(tree) if isinstance(k, str) and isinstance(v, dict) and _holds_tensors(v)}
+    named = [key for key in _WEIGHT_KEYS if isinstance(dict.get(tree, key), dict)]
+    if named or (inner and not _holds_tensors(tree)):
+        if not named and len(inner) > 1:
+            raise ValueError(
+                f"{path} holds several dictionaries of tensors: {', '.join(map(repr, inner))}; save the one that is "
+                "meant by itself, or under 'model'"
+            )
+        key = named[0] if named else next(iter(inner))
+        left_out = {*_NOT_INFO, *inner}
+        return dict.__getitem__(tree, key), {
+            k: v for k, v in dict.items(tree) if isinstance(k, str) and k not in left_out
+        }
     return tree, {}
+
+
+def _holds_tensors(value: dict[Any, Any]) -> bool:
+    return any(isinstance(item, torch.Tensor) for item in dict.values(value))
 
 
 def _named_tensors(weights: dict[Any, Any], path: Path) -> dict[str, torch.Tensor]:

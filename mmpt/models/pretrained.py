@@ -11,7 +11,7 @@ from mmpt.models.base import MMFusionOutput, MMPTPreTrainedModel
 from mmpt.models.build import build_config
 from mmpt.models.checkpoints import build_on_meta, load_original
 from mmpt.processors.aligner import Aligner
-from mmpt.text.tokenizer import load_tokenizer, special_ids
+from mmpt.text.tokenizer import check_vocabulary, load_tokenizer, special_ids
 from mmpt.utils.places import locate
 from mmpt.utils.published import command_for
 from mmpt.video.backbones.s3d import S3D, S3D_FPS, S3D_WEIGHTS, load_s3d
@@ -164,10 +164,21 @@ def make_aligner(model: MMPTPreTrainedModel, tokenizer: "PreTrainedTokenizerBase
 
     Returns:
         An aligner with the model's lengths and the tokenizer's special tokens.
+
+    Raises:
+        ValueError: the tokenizer has more words than the model, or other ids of [CLS] and [SEP].
     """
     config = model.config
+    check_vocabulary(tokenizer, config.bert_config.vocab_size, where=config.name_or_path or type(model).__name__)
     dataset = DatasetConfig(bert_name="", max_len=config.max_len, max_video_len=config.max_video_len)
-    return Aligner(dataset, special=special_ids(tokenizer))
+    special = special_ids(tokenizer)
+    for key in ("cls_token_id", "sep_token_id"):
+        if special[key] != getattr(config, key):
+            raise ValueError(
+                f"{key} of the tokenizer is {special[key]}, and the model was made with {getattr(config, key)}: they "
+                "do not belong together. Take the vocabulary that the model was trained with: --bert-name FOLDER"
+            )
+    return Aligner(dataset, special=special)
 
 
 def find_weights(relative: str | Path) -> Path:

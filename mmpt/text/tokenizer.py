@@ -65,7 +65,12 @@ def load_tokenizer(bert_name: str | os.PathLike[str]) -> "PreTrainedTokenizerBas
     def load(local: bool) -> "PreTrainedTokenizerBase":
         if local and not _has_vocabulary(place):  # of which transformers would make a tokenizer without words
             raise FileNotFoundError(f"there is neither {' nor '.join(VOCABULARIES)}")
-        return AutoTokenizer.from_pretrained(place, trust_remote_code=False, local_files_only=local)
+        try:
+            return AutoTokenizer.from_pretrained(place, trust_remote_code=False, local_files_only=local)
+        except (OSError, ValueError):
+            raise
+        except Exception as error:  # a damaged file raises whatever its bytes lead to, in Rust as well
+            raise ValueError(str(error) or type(error).__name__) from error
 
     try:
         return from_here_or_hub(place, load)
@@ -136,6 +141,24 @@ def special_ids(tokenizer: "PreTrainedTokenizerBase") -> dict[str, int]:
     if missing := [name for name, value in ids.items() if not isinstance(value, int)]:
         raise ValueError(f"the tokenizer has no {', '.join(missing)}; the models take a BERT vocabulary")
     return ids
+
+
+def check_vocabulary(tokenizer: "PreTrainedTokenizerBase", rows: int, *, where: str) -> None:
+    """See that a model has an embedding for every word of a tokenizer.
+
+    Args:
+        tokenizer: a BERT tokenizer.
+        rows: of the model's word embeddings.
+        where: what messages call the model.
+
+    Raises:
+        ValueError: there are more words than rows, so that some text would have no embedding.
+    """
+    if len(tokenizer) > rows:
+        raise ValueError(
+            f"the vocabulary has {len(tokenizer):,} words, and the model has {rows:,} ({where}): they do not belong "
+            "together. Take the vocabulary that the model was trained with: --bert-name FOLDER, or the right vocab.txt"
+        )
 
 
 def absent(what: str, place: str, error: Exception) -> FileNotFoundError:

@@ -10,6 +10,7 @@ from mmpt.models.build import build_model, init_from_bert
 from mmpt.models.checkpoints import load_state, of_head
 from mmpt.models.configuration import MMPTConfig
 from mmpt.models.original import read_state
+from mmpt.utils.statedict import unwrap
 
 
 def fresh_model(config: MMPTConfig, *, seed: int) -> MMPTPreTrainedModel:
@@ -64,7 +65,8 @@ def start_from_checkpoint(model: MMPTPreTrainedModel, path: Path) -> str:
         FileNotFoundError: there is no such file.
         ValueError: the file is no checkpoint, or its encoders are not the model's.
     """
-    own, stored = model.state_dict(), read_state(path)
+    own = model.state_dict()
+    stored = unwrap(read_state(path), own, source=str(path))
     unused = [name for name in stored if of_head(name) and _differ(own, stored, name)]
     fresh = [name for name in own if of_head(name) and _differ(own, stored, name)]
     ties = getattr(model, "_tied_weights_keys", None) or {}  # a head's words are those of the embeddings

@@ -32,6 +32,10 @@ _FOLDERS: dict[str, str] = {  # kind -> the package that defines its classes
     "aligner": "mmpt.processors",
     "processor": "mmpt.processors",  # parts of the others: samplers, masks
 }
+_BASES: dict[str, str] = {  # kind -> the class that one from outside must inherit from
+    "model": "mmpt.models.base:MMPTPreTrainedModel",
+    "encoder": "torch.nn:Module",
+}
 _ALIASES: dict[tuple[str, str], str] = {}  # (kind, old name) -> the name it stands for
 _WALKED: set[str] = set()
 
@@ -156,7 +160,19 @@ def _import_outside(kind: str, name: str, where: str) -> type:
         ) from error
     if not isinstance(found, type):
         raise ValueError(f"{kind} {name!r}{_place(where)} is a {type(found).__name__}, not a class")
+    base = _base(kind)
+    if not issubclass(found, base):
+        raise ValueError(
+            f"{kind} {name!r}{_place(where)} is no {kind} of this project; it takes a subclass of "
+            f"{base.__module__}.{base.__qualname__}"
+        )
     return found
+
+
+def _base(kind: str) -> type:
+    """What a class from outside must be: other classes may load or ask anything when they are made."""
+    module, _, attribute = _BASES.get(kind, "builtins:object").partition(":")
+    return getattr(import_module(module), attribute)
 
 
 def _place(where: str) -> str:

@@ -6,22 +6,24 @@ OpenVINO runs (s3d_openvino).
 
 import functools
 import hashlib
+import inspect
+import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from mmpt.utils.content import remembered_hash
 from mmpt.utils.places import locate
 from mmpt.utils.registry import register
+from mmpt.utils.statedict import read_json_object, read_tensors, unwrap
 from mmpt.video.backbones.s3d_inference import S3DInference
-from mmpt.video.backbones.s3d_model import S3D, S3D_FPS, S3D_SIZE, S3DConfig, S3DOutput
+from mmpt.video.backbones.s3d_model import S3D, S3D_FPS, S3D_SIZE, WORDS_FILE, S3DConfig, S3DOutput
 from mmpt.video.backbones.s3d_openvino import S3DOpenVINO, compile_s3d
 
 __all__ = ["S3D", "S3DBackbone", "S3DConfig", "S3DOutput", "load_s3d", "read_words"]
@@ -34,6 +36,7 @@ S3D_WEIGHTS = "pretrained_models/s3d_howto100m.pth"  # their documented place
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 DEFAULT_PRECISION = "fp32"  # the fastest that keeps rankings: python -m benchmarks.precision
 RUNTIMES = ("torch", "openvino")
+_ANCHORS = frozenset({"conv1.conv1.weight", "fc.weight"})  # every S3D has them
 UNITS = ("conv_b0", "conv_b1_a", "conv_b1_b", "conv_b2_a", "conv_b2_b", "conv_b3_b")  # of a block, as its six widths
 GPU_BATCH = 32  # seconds; frames of 145 MB
 
@@ -140,8 +143,7 @@ class S3DBackbone:
         if isinstance(self.weights, S3D):
             return cast(S3DConfig, self.weights.config)
         if Path(self.weights).is_dir():
-            _check_folder(Path(self.weights))
-            return cast(S3DConfig, S3DConfig.from_pretrained(str(self.weights)))
+            return _folder_sizes(Path(self.weights))
         return self.config or S3DConfig()
 
     @functools.cached_property
@@ -237,24 +239,33 @@ def read_words(dictionary: str | os.PathLike[str]) -> list[str]:
     return array.tolist()
 
 
-def _check_folder(folder: Path) -> None:
-    if not (folder / "config.json").is_file():
+def _folder_sizes(folder: Path) -> S3DConfig:
+    """Read the sizes that a folder's config.json says, and nothing else of it."""
+    path = folder / "config.json"
+    if not path.is_file():
         raise FileNotFoundError(f"{folder} has no config.json; give a folder that S3D.save_pretrained wrote, or a .pth")
+    values = read_json_object(path)
+    if values.get("model_type") != S3DConfig.model_type:
+        raise ValueError(f"{path} is of a model of type {values.get('model_type')!r:.60}, not {S3DConfig.model_type!r}")
+    known = inspect.signature(S3DConfig).parameters.keys() - {"kwargs"}
+    try:
+        return S3DConfig(**{key: value for key, value in values.items() if key in known})
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} cannot be used: {error}") from error
 
 
 def _load_folder(folder: Path) -> S3D:
-    _check_folder(folder)
-    try:
-        loaded: Any = S3D.from_pretrained(folder, output_loading_info=True, ignore_mismatched_sizes=True)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"the weights in {folder} cannot be read ({error}); copy or convert them again") from error
-    model, report = loaded
-    _check_names(
-        folder,
-        missing=report["missing_keys"],
-        unexpected=report["unexpected_keys"],
-        misshapen=[f"{name}: {tuple(got)}, not {tuple(wanted)}" for name, got, wanted in report["mismatched_keys"]],
-    )
+    with torch.device("meta"):
+        model = S3D(_folder_sizes(folder))
+    weights = folder / "model.safetensors"
+    if not weights.is_file():
+        raise ValueError(f"the weights in {folder} cannot be read (there is no {weights.name}); write the folder again")
+    _fill(model, read_tensors(weights), folder)
+    if (words := folder / WORDS_FILE).is_file():
+        try:
+            model.set_words(json.loads(words.read_text(encoding="utf-8")))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ValueError(f"{words} cannot be used: {error}") from error
     return model
 
 
@@ -268,8 +279,15 @@ def _load_state_file(path: Path, config: S3DConfig | None) -> S3D:
         ) from error
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"{path} holds no state dict (name -> tensor); get the published weights with: {GET_WEIGHTS}")
+    state = unwrap(state, _ANCHORS, source=str(path))
     with torch.device("meta"):  # no memory and no time for values that are replaced at once
         model = S3D(config or _sizes_of(state))
+    _fill(model, state, path)
+    return model
+
+
+def _fill(model: S3D, state: Mapping[str, Tensor], path: Path) -> None:
+    """Give a model on the meta device its tensors, as float32."""
     wanted = model.state_dict()
     counters = {name: torch.tensor(0) for name in wanted if name.endswith(COUNTER)}  # of no use in inference
     state = {
@@ -287,7 +305,6 @@ def _load_state_file(path: Path, config: S3DConfig | None) -> S3D:
         ],
     )
     model.load_state_dict(state, assign=True)
-    return model
 
 
 def _sizes_of(state: Mapping[str, Tensor]) -> S3DConfig:

@@ -59,6 +59,11 @@ BLOCKS: dict[str, tuple[int, int, int, int, int, int]] = {
 }
 
 
+MAX_SIZE = 1 << 24  # the largest that is believed of a configuration
+_NUMBERS = ("vocab_size", "word_dim", "text_hidden_dim", "max_words", "embedding_dim", "stem_channels")
+_NUMBERS += ("conv_2c_channels",)
+
+
 class S3DConfig(PretrainedConfig):
     """Sizes of an S3D network; the defaults are those of the published weights.
 
@@ -107,8 +112,13 @@ class S3DConfig(PretrainedConfig):
             raise ValueError(f"S3DConfig.blocks is {self.blocks}; it needs six widths for each of {', '.join(BLOCKS)}")
         self.fps = fps
         self.size = size
+        numbers = {key: getattr(self, key) for key in _NUMBERS}
+        numbers |= {f"blocks.{name}": width for name, widths in self.blocks.items() for width in widths}
+        for name, value in numbers.items():
+            if type(value) is not int or not 1 <= value <= MAX_SIZE:
+                raise ValueError(f"S3DConfig.{name} is {value!r:.60}; it takes a whole number from 1 to {MAX_SIZE:,}")
         for name, value in (("fps", fps), ("size", size)):
-            if value < CELL or value % CELL:
+            if type(value) is not int or not CELL <= value <= MAX_SIZE or value % CELL:
                 raise ValueError(
                     f"S3DConfig.{name} is {value}; S3D reads cells of 2 frames x 2 x 2 pixels: an even number"
                 )
