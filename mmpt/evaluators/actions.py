@@ -11,6 +11,7 @@ from mmpt.datasets.mmdataset import MMDataset
 from mmpt.evaluators.base import Measure, Metric, Protocol
 from mmpt.evaluators.encoding import Towers, distinct
 from mmpt.evaluators.predicting import INDEX, Item, Predictor, Row, require_finite, stack
+from mmpt.evaluators.ties import rounding_of_scores
 from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.utils.registry import register
 
@@ -58,7 +59,9 @@ class ActionRecognitionMetric(Metric):
         """
         right = np.asarray(answers.right)
         own = answers.scores[np.arange(len(right)), right][:, None]
-        better, tied = (answers.scores > own).sum(axis=1), (answers.scores == own).sum(axis=1)
+        margin = 0 if protocol == "paper" else rounding_of_scores(answers.scores)
+        better = (answers.scores > own + margin).sum(axis=1)
+        tied = (answers.scores >= own - margin).sum(axis=1) - better
         if protocol == "paper":
             hit, recalls = answers.scores.argmax(axis=1) == right, {k: better < k for k in CUTS}
         else:

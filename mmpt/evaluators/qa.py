@@ -9,6 +9,7 @@ from mmpt.datasets.mmdataset import MMDataset
 from mmpt.evaluators.base import Measure, Metric, Protocol
 from mmpt.evaluators.encoding import Towers
 from mmpt.evaluators.predicting import Item, Predictor, Row, stack
+from mmpt.evaluators.ties import rounding_of_scores
 from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.utils.registry import register
 
@@ -49,7 +50,8 @@ class QAMetric(Metric):
             `acc`.
         """
         if protocol == "fixed" and answers.scores is not None:
-            best = answers.scores == answers.scores.max(axis=1, keepdims=True)
+            highest = answers.scores.max(axis=1, keepdims=True)
+            best = answers.scores >= highest - rounding_of_scores(answers.scores)
             return {"acc": Measure.of(best[np.arange(len(best)), answers.right] / best.sum(axis=1))}
         return {"acc": Measure.of(np.asarray(answers.chosen) == np.asarray(answers.right))}
 

@@ -75,7 +75,7 @@ def test_a_sweep_goes_past_a_checkpoint_of_nan(world: Path, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize("name", ["vtt_zs", "vttqa_zs", "hmdb51_zs"])
-@pytest.mark.parametrize("bias", [0.0, 1.0])
+@pytest.mark.parametrize("bias", [0.0, 1.0, 0.3])
 def test_a_model_that_says_the_same_of_all_is_at_chance(world: Path, name: str, bias: float) -> None:
     yaml = YAML.format(name)
     path = worlds.make_checkpoint(yaml)
@@ -86,6 +86,5 @@ def test_a_model_that_says_the_same_of_all_is_at_chance(world: Path, name: str, 
     card: Card = read_card(folder)
     fixed = {name: told["value"] for name, told in card.results["fixed"].items()}
     chance = dict(card.baselines["chance"])
-    # means over more or fewer equal seconds differ in the last bit, so that a median can be off by a little
-    assert fixed.pop("MR", 0.0) == pytest.approx(chance.pop("MR", 0.0), abs=0.5 if bias else 0)
+    # means over more or fewer equal seconds differ in the last bit, which is no difference
     assert fixed == pytest.approx(chance)
