@@ -1,10 +1,12 @@
 """DiDeMo: find the moment of a video that a sentence describes, in steps of five seconds."""
 
 import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmpt.processors.base import Listing, MetaProcessor, TextProcessor
+from mmpt.processors.base import Listing, MetaProcessor, TextProcessor, stored_names
 from mmpt.processors.ds import DSAligner
 from mmpt.utils.registry import register
 from mmpt.utils.tables import read_json
@@ -12,23 +14,53 @@ from mmpt.utils.tables import read_json
 STEPS = 6  # a video has up to 6 steps of 5 seconds, counted from 0
 
 
+@dataclass(frozen=True)
+class DiDeMoOptions:
+    """Keys of the `dataset:` block.
+
+    Attributes:
+        paragraphs: one item a video, all of its sentences joined in the file's order, for retrieval as CLIP4Clip and
+            later papers do it; else one item a sentence.
+    """
+
+    paragraphs: bool = False
+
+
 @register("meta_processor")
 class DiDeMoMetaProcessor(MetaProcessor):
     """Lists the sentences of `train_data.json`, `val_data.json` or `test_data.json`.
 
-    An item is (video, sentence). Videos are named as on Flickr, with their ending: `x_1.mov`.
+    An item is (video, sentence). Videos are named as on Flickr, with their ending: `x_1.mov`. Files name some of them
+    with two endings, `x_1.mov` here and `x_1.mp4` there, with one `dl_link`: such a video is one, under the name that
+    has features, or the first.
     """
+
+    Options = DiDeMoOptions
 
     def read(self) -> Listing:
         """Read the annotation file; see `MetaProcessor.read`."""
         path = self.split_path()
         kept, missing, faults = self._read(path)
-        items = [(entry["video"], entry["description"].strip()) for entry in kept]
-        return Listing(items, str(path), missing, faults)
+        sentences = [(entry["video"], entry["description"].strip()) for entry in kept]
+        if not self.options.paragraphs:
+            return Listing(sentences, str(path), missing, faults)
+        of_video: dict[str, list[str]] = {}
+        for video, sentence in sentences:
+            of_video.setdefault(video, []).append(sentence)
+        return Listing([(video, " ".join(each)) for video, each in of_video.items()], str(path), missing, faults)
 
     @functools.cached_property
     def times(self) -> tuple[tuple[tuple[int, int], ...], ...]:
-        """For each item, what each annotator chose: (first step, last step), from 0 on."""
+        """For each item, what each annotator chose: (first step, last step), from 0 on.
+
+        Raises:
+            ValueError: items are paragraphs, which have no moment.
+        """
+        if self.options.paragraphs:
+            raise ValueError(
+                "dataset.paragraphs joins all sentences of a video, and a paragraph has no moment to find; it is for "
+                "retrieval (predictor: RetrievalPredictor)"
+            )
         kept, _, _ = self._read(self.split_path())
         return tuple(tuple((first, last) for first, last in entry["times"]) for entry in kept)
 
@@ -40,10 +72,13 @@ class DiDeMoMetaProcessor(MetaProcessor):
         entries: list[dict[str, Any]] = []
         faults: list[str] = []
         seen: dict[str, int] = {}
-        for index, entry in enumerate(listed):
-            fault = _fault(entry)
-            if fault is None and (first := seen.setdefault(_key(entry), index)) != index:
-                fault = f"is the same as entry {first}"
+        checked = [(_fault(entry), entry) for entry in listed]
+        names = _names([entry for fault, entry in checked if fault is None], self.available())
+        for index, (fault, entry) in enumerate(checked):
+            if fault is None:
+                entry = {**entry, "video": names[_identity(entry)]}
+                if (first := seen.setdefault(_key(entry), index)) != index:
+                    fault = f"is the same as entry {first}"
             if fault is None:
                 entries.append(entry)
             else:
@@ -65,6 +100,23 @@ def _fault(entry: Any) -> str | None:
         if not 0 <= time[0] <= time[1] < STEPS:
             return f"({entry['video']}) has the time {time!r}; steps go from 0 to {STEPS - 1}, the first one first"
     return None
+
+
+def _identity(entry: dict[str, Any]) -> str:
+    """What tells which video an entry means: its address, or its name without the ending."""
+    return str(entry.get("dl_link") or stored_names(entry["video"])[-1])
+
+
+def _names(entries: Sequence[dict[str, Any]], stored: frozenset[str] | None) -> dict[str, str]:
+    """The one name of each video: the first that has features, or the first."""
+    given: dict[str, list[str]] = {}
+    for entry in entries:
+        given.setdefault(_identity(entry), []).append(entry["video"])
+    known = stored or frozenset()
+    return {
+        identity: next((name for name in names if not known.isdisjoint(stored_names(name))), names[0])
+        for identity, names in given.items()
+    }
 
 
 def _key(entry: dict[str, Any]) -> str:

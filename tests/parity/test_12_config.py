@@ -38,7 +38,7 @@ ADDED = (
     *(
         f"projects/{place}/test_{name}.yaml"
         for place in ("task", "retri/videoclip")
-        for name in ("hmdb51_zs", "didemo_retrieval_zs")
+        for name in ("hmdb51_zs", "didemo_retrieval_zs", "didemo_paragraph_zs")
     ),
 )
 # What the original's command line says and a file does not, or says of the original's own pieces.
@@ -150,7 +150,7 @@ def test_a_project_makes_nothing_else(golden_dir: Path, generated: Path) -> None
 
 def test_the_files_that_come_with_this_package_are_the_generated_ones(generated: Path) -> None:
     shipped = [path for name in ("retri/videoclip", "mtm/vlm") for path in (ROOT / "projects" / name).iterdir()]
-    assert len(shipped) == 31 + 2
+    assert len(shipped) == 31 + 3
     for path in shipped:
         assert path.read_text() == (generated / path.relative_to(ROOT)).read_text(), path
 

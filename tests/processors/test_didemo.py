@@ -65,5 +65,36 @@ def test_the_published_test_set() -> None:
         pytest.skip(f"{path} is absent: it is the published set, which is not part of the repository")
     meta = DiDeMoMetaProcessor(config(test_path=str(path)))
     assert len(meta) == len(meta.times) == 4021 and not meta.faults
-    assert len({video for video, _ in meta.listing.items}) == 1037
+    assert len({video for video, _ in meta.listing.items}) == 1004  # 33 of them are named with two endings
+    assert len(DiDeMoMetaProcessor(config(test_path=str(path), paragraphs=True))) == 1004
     assert meta.times[0] == ((4, 4), (4, 4), (0, 0), (4, 4), (0, 0), (0, 0), (4, 4))
+
+
+def entries_of(*videos: str, **more: Any) -> list[dict[str, Any]]:
+    return [{**GOOD, "video": name, "description": f"sentence {n}", **more} for n, name in enumerate(videos)]
+
+
+@pytest.mark.parametrize("link", [{"dl_link": "https://example.org/1"}, {}])
+def test_a_video_under_two_endings_is_one(tmp_path: Path, link: dict[str, str]) -> None:
+    entries = entries_of("a_1.mov", "a_1.mp4", "a_1.", **link)
+    path = write_json(tmp_path / "t.json", [*entries, {**GOOD, "video": "b_2.mov", "dl_link": "https://example.org/2"}])
+    assert {video for video, _ in DiDeMoMetaProcessor(config(test_path=path)).listing.items} == {"a_1.mov", "b_2.mov"}
+    folder = write_features(tmp_path / "feat", **{"a_1.mp4": 25, "b_2.mov": 25})
+    meta = DiDeMoMetaProcessor(config(test_path=path, vfeat_dir=folder))
+    assert [video for video, _ in meta.listing.items] == ["a_1.mp4"] * 3 + ["b_2.mov"] and not meta.missing
+
+
+def test_the_same_sentence_under_two_endings_stands_once(tmp_path: Path) -> None:
+    entries = [{**GOOD, "video": name, "dl_link": "x"} for name in ("a_1.mov", "a_1.mp4")]
+    path = write_json(tmp_path / "t.json", entries)
+    meta = DiDeMoMetaProcessor(config(test_path=path))
+    assert len(meta.listing.items) == 1
+    one_fault(meta.faults, f"{path}, entry 1", "is the same as entry 0")
+
+
+def test_paragraphs_are_one_item_a_video(tmp_path: Path) -> None:
+    path = write_json(tmp_path / "t.json", entries_of("a_1.mov", "b_2.mov", "a_1.mp4"))
+    meta = DiDeMoMetaProcessor(config(test_path=path, paragraphs=True))
+    assert list(meta.listing.items) == [("a_1.mov", "sentence 0 sentence 2"), ("b_2.mov", "sentence 1")]
+    with pytest.raises(ValueError, match=r"dataset\.paragraphs joins all sentences"):
+        _ = meta.times
