@@ -128,8 +128,10 @@ def evaluate(
     )
     answers = {protocol: evaluation.predictor.gather(rows, protocol) for protocol in PROTOCOLS}
     metric = lookup("metric", str(run.task.metric), where=f"metric in {run.source}", may_import=True)()
-    results, baselines, parts = judge(metric, answers)
     examples = [str(name) for name in getattr(answers["fixed"], "ids", None) or [row["id"] for row in rows]]
+    video_of = {str(row["id"]): dataset.meta.video_of(index) for index, row in enumerate(rows)}
+    videos = [video_of[name] for name in examples]
+    results, baselines, parts = judge(metric, answers, videos)
     card = Card(
         title=run.source,
         results=results,
@@ -138,6 +140,7 @@ def evaluate(
         hashes=hashes,
         wall_seconds=time.perf_counter() - began,
         examples=examples,
+        videos=videos,
         parts={name: each for name, each in parts.items() if len(each) == len(examples)},
     )
     return card, rows
@@ -220,6 +223,7 @@ def _protocol(evaluation: Evaluation, rows: Sequence[Row]) -> dict[str, Any]:
         "videos": len(videos),
         "missing": list(dataset.missing),
         "rows left out": list(dataset.meta.faults),
+        **({"not in the release": "; ".join(dataset.meta.notes)} if dataset.meta.notes else {}),
         "window": f"{size} s" if windowed else f"the first {config.max_video_len} s",
         "stride": f"{config.sliding_window} s" if windowed else "none",
         "features": f"{config.backbone}, one vector a second, {'' if config.l2_normalize else 'not '}of unit length",

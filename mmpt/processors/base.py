@@ -74,12 +74,14 @@ class Listing:
         source: the files that were read, for messages.
         missing: ids of videos that are listed, but have no features; each once, in order.
         faults: what is wrong with single rows of the files, and what was done about it; each says file and line or key.
+        notes: what is left out of files that are as they were released; nothing is wrong with them.
     """
 
     items: Sequence[tuple[Any, Any]]
     source: str
     missing: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class MetaProcessor(Processor, ABC):
@@ -112,8 +114,8 @@ class MetaProcessor(Processor, ABC):
                 + self._why_empty(listing.missing)
                 + (f"; {faults}" if faults else "")
             )
-        if faults:
-            logger.warning("%s", faults)
+        for told in filter(None, (faults, *listing.notes)):
+            logger.warning("%s", told)
         return listing
 
     def _why_empty(self, missing: tuple[str, ...]) -> str:
@@ -134,6 +136,11 @@ class MetaProcessor(Processor, ABC):
     def faults(self) -> tuple[str, ...]:
         """What is wrong with single rows of the files."""
         return self.listing.faults
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is left out of files that are as they were released."""
+        return self.listing.notes
 
     def __len__(self) -> int:
         return len(self.listing.items)

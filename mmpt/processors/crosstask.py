@@ -103,10 +103,12 @@ class CrossTaskMetaProcessor(MetaProcessor):
         steps = primary | read_tasks(existing(options.related_path, "dataset.related_path"))
         faults += more + _strangers(listed, steps, source) + _repeated(listed, source)
         left = frozenset(held_out)
-        usable = [pair for pair in listed if pair[0] in steps and pair not in left]
-        pairs, missing = self.keep_available(usable, lambda pair: pair[1])
         annotations = existing(options.annotation_path, "dataset.annotation_path")
         annotated = _names(annotations)
+        unannotated = _tasks_without_annotations([pair for pair in listed if pair[0] in steps], annotated)
+        unannotated -= frozenset(primary)
+        usable = [pair for pair in listed if pair[0] in steps and pair not in left and pair[0] not in unannotated]
+        pairs, missing = self.keep_available(usable, lambda pair: pair[1])
         faults += [
             f"{source} lists {video} of task {task}, and {options.annotation_path} has no {task}_{video}.csv; it is "
             "left out"
@@ -130,7 +132,8 @@ class CrossTaskMetaProcessor(MetaProcessor):
         items = [Item(task, video, steps[task], len(steps[task])) for task, video in chosen]
         for item in dict.fromkeys(items):
             faults += read_annotation(annotations, item.task, item.video, item.n_steps)[1]
-        return CrossTaskListing([(item, item) for item in items], str(source), missing, tuple(faults), whole)
+        notes = _note(source, listed, unannotated)
+        return CrossTaskListing([(item, item) for item in items], str(source), missing, tuple(faults), notes, whole)
 
     def video_of(self, index: int) -> str:
         """The video of an item; see `MetaProcessor.video_of`."""
@@ -351,6 +354,18 @@ def _strangers(listed: Sequence[tuple[str, str]], steps: Mapping[str, Any], sour
         f"{source} lists {count:,} videos of the task {task}, which the task files do not have; they are left out"
         for task, count in counts.items()
     ]
+
+
+def _tasks_without_annotations(listed: Sequence[tuple[str, str]], annotated: frozenset[str]) -> frozenset[str]:
+    """Tasks none of whose videos is annotated: in the release, those of the related list."""
+    with_some = frozenset(task for task, video in listed if f"{task}_{video}" in annotated)
+    return frozenset(task for task, _ in listed) - with_some
+
+
+def _note(source: Path, listed: Sequence[tuple[str, str]], tasks: frozenset[str]) -> tuple[str, ...]:
+    count = sum(task in tasks for task, _ in listed)
+    told = f"{source} lists {count:,} videos of {len(tasks)} related tasks without annotations, as released; left out"
+    return (told,) if tasks else ()
 
 
 def _repeated(listed: Sequence[tuple[str, str]], source: Path) -> list[str]:

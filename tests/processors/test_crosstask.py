@@ -119,6 +119,21 @@ def test_what_is_missing_is_told(release: dict[str, Any], tmp_path: Path) -> Non
     assert listed(release, "train").count(("21", "v210")) == 2
 
 
+def test_related_tasks_without_annotations_are_no_faults(release: dict[str, Any], tmp_path: Path) -> None:
+    """As in the published release: 65 related tasks, none of whose videos has a file of its own."""
+    for index in range(4):
+        (tmp_path / "annotations" / f"21_v21{index}.csv").unlink()
+        (tmp_path / "feat" / f"v21{index}.npy").unlink()
+    (tmp_path / "annotations" / "12_v121.csv").unlink()
+    meta = CrossTaskMetaProcessor(config(split="train", **release))
+    source = release["train_csv_path"]
+    assert list(meta.faults) == [
+        f"{source} lists v121 of task 12, and {release['annotation_path']} has no 12_v121.csv; it is left out"
+    ]
+    assert meta.missing == ()
+    assert meta.notes == (f"{source} lists 4 videos of 1 related tasks without annotations, as released; left out",)
+
+
 def test_nothing_left_to_test_says_why(release: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"(?s)no item for the split 'test'.*dataset\.n_train is 30, and no primary"):
         listed({**release, "n_train": 30}, "test")
