@@ -4,7 +4,11 @@ A draw takes as many examples as there are, with replacement. Most measures are 
 draw is a count for each example, and all draws together are one matrix product. Examples that are alike are counted
 together: of a million right-or-wrong answers only the number of right ones is drawn.
 
-Shapes: N examples, K different ones, D draws, k numbers of an example.
+Sentences about one video are not independent: what makes one hard makes the others hard. So where examples come in
+groups, whole groups are drawn (the cluster bootstrap); as if each sentence were drawn alone, intervals would be too
+narrow by a third and more.
+
+Shapes: N examples, K different ones, G groups, D draws, k numbers of an example.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,11 +26,19 @@ BLOCK = 1 << 21  # examples drawn at a time
 OF_SUMS = frozenset({"bleu", "meteor", "mean_of_pairs"})  # statistics that see the sums of their rows only
 
 
-def interval(measure: Measure, *, seed: int = 0, draws: int = DRAWS, level: float = LEVEL) -> tuple[float, float]:
+def interval(
+    measure: Measure,
+    *,
+    groups: np.ndarray | None = None,
+    seed: int = 0,
+    draws: int = DRAWS,
+    level: float = LEVEL,
+) -> tuple[float, float]:
     """Estimate how far a measure would move with other examples of the same kind (percentile bootstrap).
 
     Args:
         measure: the measure.
+        groups: int (N,), the group that each example belongs to; each by itself where it is None.
         seed: of the draws.
         draws: how many.
         level: part of the draws that lie inside.
@@ -34,7 +46,7 @@ def interval(measure: Measure, *, seed: int = 0, draws: int = DRAWS, level: floa
     Returns:
         The interval's ends; NaN twice where there is no example.
     """
-    return middle(drawn([measure.parts], measure.statistic, seed=seed, draws=draws)[0], level)
+    return middle(drawn([measure.parts], measure.statistic, groups=groups, seed=seed, draws=draws)[0], level)
 
 
 def middle(values: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
@@ -54,12 +66,20 @@ def middle(values: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def drawn(parts: Sequence[np.ndarray], statistic: str, *, seed: int = 0, draws: int = DRAWS) -> np.ndarray:
+def drawn(
+    parts: Sequence[np.ndarray],
+    statistic: str,
+    *,
+    groups: np.ndarray | None = None,
+    seed: int = 0,
+    draws: int = DRAWS,
+) -> np.ndarray:
     """Compute a measure on draws of examples, the same draws for all that is given.
 
     Args:
         parts: for each system that is measured (N,) or (N, k), as `Measure.parts`, of the same examples in order.
         statistic: as `Measure.statistic`.
+        groups: as for `interval`.
         seed: of the draws.
         draws: D.
 
@@ -72,12 +92,18 @@ def drawn(parts: Sequence[np.ndarray], statistic: str, *, seed: int = 0, draws: 
         return np.full((len(tables), draws), np.nan)
     kinds, of_kind = _kinds(np.hstack(tables))
     systems = np.split(kinds, np.cumsum([table.shape[1] for table in tables])[:-1], axis=1)
-    blocks = _counts(of_kind.ravel(), len(kinds), draws, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    if groups is None:
+        blocks = _counts(of_kind.ravel(), len(kinds), draws, rng)
+    else:
+        blocks = _counts_of_groups(of_kind.ravel(), len(kinds), _numbered(groups), draws, rng)
     values = [[_measured(system, counts, statistic) for system in systems] for counts in blocks]
     return np.concatenate(values, axis=1)
 
 
-def swapped(parts: tuple[np.ndarray, np.ndarray], statistic: str, *, seed: int = 0) -> float:
+def swapped(
+    parts: tuple[np.ndarray, np.ndarray], statistic: str, *, groups: np.ndarray | None = None, seed: int = 0
+) -> float:
     """Tell how often two systems differ as much or more when the answers to examples are swapped at random.
 
     Were the systems alike, each example's two answers could have been the other way round. With few examples on which
@@ -86,11 +112,12 @@ def swapped(parts: tuple[np.ndarray, np.ndarray], statistic: str, *, seed: int =
     Args:
         parts: for each of two systems (N,) or (N, k), as `Measure.parts`, of the same examples in order.
         statistic: as `Measure.statistic`.
+        groups: as for `interval`; the answers to all examples of a group are swapped together.
         seed: of the swaps, where not all of them are tried.
 
     Returns:
-        The part of the swaps, counted on both sides: at least 2 / 2**n for n differing examples; 1 where none differs,
-        0 where so many do that swaps tell no more than draws of examples.
+        The part of the swaps, counted on both sides: at least 2 / 2**n for n differing examples, or groups of them; 1
+        where none differs, 0 where so many do that swaps tell no more than draws of examples.
     """
     tables = [np.asarray(rows, np.float64).reshape(len(rows), -1) for rows in parts]
     count = len(tables[0])
@@ -99,11 +126,14 @@ def swapped(parts: tuple[np.ndarray, np.ndarray], statistic: str, *, seed: int =
     differ = first != second
     if not differ.any():
         return 1.0
-    if differ.sum() > ENOUGH:
+    unit = _numbered(np.arange(count)[differ] if groups is None else groups[differ])
+    units = int(unit.max()) + 1
+    if units > ENOUGH:
         return 0.0
     equal = np.bincount(first[~differ], minlength=len(kinds))
     pair = np.stack([first[differ], second[differ]])
-    swaps = _swaps(int(differ.sum()), max(1, BLOCK // max(len(kinds), int(differ.sum()))), seed)
+    together = _swaps(units, max(1, BLOCK // max(len(kinds), int(differ.sum()))), seed)
+    swaps = (flips[:, unit] for flips in together)
     counts = ((_swapped_counts(pair, flips, equal), _swapped_counts(pair, ~flips, equal)) for flips in swaps)
     differences = np.concatenate(
         [np.subtract(*(_measured(kinds, each, statistic) for each in both)) for both in counts]
@@ -154,6 +184,23 @@ def _counts(of_kind: np.ndarray, kinds: int, draws: int, rng: np.random.Generato
             yield np.bincount(taken.ravel(), minlength=some * kinds).reshape(some, kinds).astype(np.float64)
 
 
+def _numbered(groups: np.ndarray) -> np.ndarray:
+    """The groups' numbers, from 0 on without gaps."""
+    return np.unique(groups, return_inverse=True)[1].ravel()
+
+
+def _counts_of_groups(
+    of_kind: np.ndarray, kinds: int, group: np.ndarray, draws: int, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """How often each kind of example is drawn where whole groups are, float64 (some draws, K)."""
+    cells, sizes = np.unique(group * kinds + of_kind, return_counts=True)  # examples of one group and kind, together
+    groups, of_cell, kind = int(group.max()) + 1, cells // kinds, cells % kinds
+    block = max(1, BLOCK // max(kinds, groups))
+    for start in range(0, draws, block):
+        times = rng.multinomial(groups, np.full(groups, 1 / groups), size=min(block, draws - start))
+        yield np.stack([np.bincount(kind, weights=row[of_cell] * sizes, minlength=kinds) for row in times])
+
+
 def _measured(kinds: np.ndarray, counts: np.ndarray, statistic: str) -> np.ndarray:
     """A statistic of draws: (K, k), (D, K) -> (D,)."""
     if statistic == "mean":
@@ -174,7 +221,7 @@ def _measured(kinds: np.ndarray, counts: np.ndarray, statistic: str) -> np.ndarr
 def _medians(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
     order = np.argsort(values)
     values, below = values[order], counts[:, order].cumsum(axis=1)
-    count = int(below[0, -1])
+    count = below[:, -1:]  # of groups of unequal size, another one in each draw
     middles = [values[(below <= place).sum(axis=1)] for place in ((count - 1) // 2, count // 2)]
     return (middles[0] + middles[1]) / 2
 

@@ -36,6 +36,7 @@ class Card:
         wall_seconds: how long it took, without what an earlier run had done.
         examples: names of what could have been other examples, for comparing two cards example by example.
         parts: measure -> a row for each example, of the fixed protocol.
+        videos: the video of each example; intervals draw videos, with all of their examples. Empty in older cards.
     """
 
     title: str
@@ -47,6 +48,7 @@ class Card:
     versions: Mapping[str, str] = field(default_factory=lambda: installed())
     examples: Sequence[str] = ()
     parts: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    videos: Sequence[str] = field(default_factory=list)
 
 
 def installed() -> dict[str, str]:
@@ -64,12 +66,15 @@ def installed() -> dict[str, str]:
     return found
 
 
-def judge(metric: Metric, answers: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+def judge(
+    metric: Metric, answers: Mapping[str, Any], videos: Sequence[str] = ()
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """Compute a metric in both protocols, its baselines and its intervals.
 
     Args:
         metric: the metric.
         answers: protocol -> what the metric takes.
+        videos: as `Card.videos`.
 
     Returns:
         `Card.results`, `Card.baselines` and `Card.parts`.
@@ -78,7 +83,7 @@ def judge(metric: Metric, answers: Mapping[str, Any]) -> tuple[dict[str, Any], d
     parts: dict[str, Any] = {}
     for protocol in PROTOCOLS:
         measures = metric.compute(answers[protocol], protocol)
-        results[protocol] = {name: _told(measure) for name, measure in measures.items()}
+        results[protocol] = {name: _told(measure, videos) for name, measure in measures.items()}
         if protocol == "fixed":
             parts = {name: _short(measure.parts) for name, measure in measures.items()}
     return results, metric.baselines(answers["fixed"]), parts
@@ -151,7 +156,8 @@ def markdown(card: Card) -> str:
     lines += [
         "",
         "`value` is by the fixed protocol, with the original's faults mended; `paper's way` has them. The interval is "
-        "where 95 % of the values lie that other examples of the same kind would give (bootstrap).",
+        "where 95 % of the values lie that other videos of the same kind would give (bootstrap"
+        + (", whole videos drawn with all of their examples)." if card.videos else ")."),
     ]
     if methods:
         lines.append("The columns behind it are what one gets without looking at the video, on the same data.")
@@ -219,8 +225,23 @@ def headline(card: Card) -> str:
     return next((name for name in ("recall", "CIDEr") if name in names), names[0])
 
 
-def _told(measure: Measure) -> dict[str, Any]:
-    low, high = interval(measure)
+def groups_of(videos: Sequence[str], examples: int) -> np.ndarray | None:
+    """Number the videos of examples.
+
+    Args:
+        videos: as `Card.videos`.
+        examples: how many examples a measure has.
+
+    Returns:
+        int (examples,); None where each example is a video of its own, or their videos are not known.
+    """
+    if len(videos) != examples or len(set(videos)) == examples:
+        return None
+    return np.unique(np.asarray(videos), return_inverse=True)[1].ravel()
+
+
+def _told(measure: Measure, videos: Sequence[str]) -> dict[str, Any]:
+    low, high = interval(measure, groups=groups_of(videos, len(measure.parts)))
     told = {"value": measure.value, "low": low, "high": high}
     return {**told, "statistic": measure.statistic, "higher_is_better": measure.higher_is_better}
 
@@ -236,10 +257,12 @@ def _short(parts: np.ndarray) -> list[Any]:
 def _json(card: Card) -> str:
     """A line for each thing that is said, and one for all rows of a measure."""
     told = {"format": FORMAT, **{entry.name: _known(getattr(card, entry.name)) for entry in fields(card)}}
-    examples, parts = json.dumps(told.pop("examples")), told.pop("parts")
+    named = {key: json.dumps(told.pop(key)) for key in ("examples", "videos")}
+    parts = told.pop("parts")
     head = json.dumps(told, indent=1, allow_nan=False).removesuffix("\n}")
     lines = [f"{json.dumps(name)}: {json.dumps(rows, allow_nan=False)}" for name, rows in parts.items()]
-    return f'{head},\n "examples": {examples},\n "parts": {{\n  ' + ",\n  ".join(lines) + "\n }\n}\n"
+    rows = "".join(f' "{key}": {names},\n' for key, names in named.items())
+    return f'{head},\n{rows} "parts": {{\n  ' + ",\n  ".join(lines) + "\n }\n}\n"
 
 
 def _known(value: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mmpt.evaluators.bootstrap import DRAWS, drawn, middle, swapped
-from mmpt.evaluators.cards import Card, in_words
+from mmpt.evaluators.cards import Card, groups_of, in_words
 
 LEVEL = 0.05  # p below it is called a difference
 NAMED = 5  # examples named in a warning
@@ -31,8 +31,8 @@ class Difference:
         first: the first card's result: `value`, `low`, `high`.
         second: the second card's.
         value: the second less the first; None where one of them is no number.
-        low: lower end of the 95 % interval of the difference, from draws of examples, the same draws for both cards;
-            None where the cards do not have the same examples.
+        low: lower end of the 95 % interval of the difference, from draws of videos with all of their examples, the
+            same draws for both cards; None where the cards do not have the same examples.
         high: upper end.
         p: how often draws give a difference of the other sign, or none, counted on both sides; or, where that is more,
             how often one as large is there when the two answers to examples are swapped at random. With fewer than six
@@ -99,10 +99,13 @@ def _difference(name: str, cards: tuple[Card, Card], order: Sequence[int] | None
     mine, yours = (np.asarray(card.parts.get(name, ()), np.float64) for card in cards)
     if value is None or order is None or not len(mine) == len(yours) == len(order):
         return found  # other examples, or a measure of a part of them
-    values = np.subtract(*drawn([yours[order], mine], first["statistic"], seed=seed))
+    groups = groups_of(cards[0].videos, len(mine))
+    values = np.subtract(*drawn([yours[order], mine], first["statistic"], groups=groups, seed=seed))
     low, high = middle(values)
     one_sided = min((values <= 0).sum(), (values >= 0).sum())
-    p = max(2 * (one_sided + 1) / (DRAWS + 1), swapped((mine, yours[order]), first["statistic"], seed=seed))
+    p = max(
+        2 * (one_sided + 1) / (DRAWS + 1), swapped((mine, yours[order]), first["statistic"], groups=groups, seed=seed)
+    )
     return replace(found, low=low, high=high, p=float(min(1.0, p)))
 
 

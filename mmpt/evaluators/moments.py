@@ -18,6 +18,7 @@ from mmpt.datasets.mmdataset import MMDataset
 from mmpt.evaluators.base import PROTOCOLS, Measure, Metric, Protocol
 from mmpt.evaluators.encoding import Once, Towers
 from mmpt.evaluators.predicting import INDEX, Item, Predictor, Row, require_finite, stack
+from mmpt.evaluators.ties import ranked
 from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.utils.registry import register
 
@@ -29,6 +30,7 @@ MOMENTS: tuple[Moment, ...] = (
     *((first, last) for first in range(PIECES) for last in range(first + 1, PIECES)),
 )
 VIDEOS_REMEMBERED = 512  # of whose seconds the states are kept: 100 KB each
+RANDOM_FEATURES_DRAWS = 4_000  # enough for three digits of a mean over a thousand sentences
 ORDERS = 150_000  # looked at for what chance gives: all that four annotators' moments can have; of more, a sample
 JUDGES = 3  # annotators that count, of those who marked a moment: those who agree best
 
@@ -77,8 +79,10 @@ class DiDeMoMetric(Metric):
             answers: which moments each video has, and the truths; the order of the moments is not read.
 
         Returns:
-            `chance`, the mean over random orders; `always the first piece` and `most frequent moments first` (counted
-            on these very truths).
+            `chance`, the mean over random orders; `random features`, where each piece has a random score and a moment
+            the mean of its pieces: single pieces vary most, so that one of them is first far more often than a random
+            order has it, and single pieces are what annotators mark; `always the first piece` and `most frequent
+            moments first` (counted on these very truths).
         """
         counted = Counter(tuple(moment) for truth in answers.truths for moment in truth)
         popular = sorted(MOMENTS, key=lambda moment: -counted[moment])
@@ -88,8 +92,11 @@ class DiDeMoMetric(Metric):
         orders["most frequent moments first"] = [[m for m in popular if m in known] for known in there]
         chances = [_by_chance(known, truth) for known, truth in zip(there, answers.truths, strict=True)]
         rank1, rank5, miou = (float(np.mean(values)) for values in zip(*chances, strict=True))
-        chance = {"rank1": rank1, "rank5": rank5, "miou": miou}
-        return {"chance": chance, **{name: self._values(order, answers.truths) for name, order in orders.items()}}
+        return {
+            "chance": {"rank1": rank1, "rank5": rank5, "miou": miou},
+            "random features": _by_random_features(there, answers.truths),
+            **{name: self._values(order, answers.truths) for name, order in orders.items()},
+        }
 
     def _values(self, rankings: Sequence[Sequence[Moment]], truths: Sequence[Sequence[Moment]]) -> dict[str, float]:
         return {name: measure.value for name, measure in self.compute(MomentAnswers(rankings, truths)).items()}
@@ -110,12 +117,14 @@ def rank_moments(seconds: np.ndarray, real: np.ndarray, text: np.ndarray, protoc
     """
     scores = seconds.astype(np.float64) @ text.astype(np.float64)  # the mean of dot products is that of the mean
     weights = real.astype(np.float64) if protocol == "fixed" else np.ones(len(real))
-    ranked = []
+    rated: dict[Moment, float] = {}
     for first, last in MOMENTS:
         part = slice(first * PIECE, (last + 1) * PIECE)
         if real[part].any():
-            ranked.append((float(np.average(scores[part], weights=weights[part])), (first, last)))
-    return [moment for _, moment in sorted(ranked, key=lambda pair: -pair[0])]
+            rated[first, last] = float(np.average(scores[part], weights=weights[part]))
+    moments, means = list(rated), np.array(list(rated.values()))
+    order = np.argsort(-means, kind="stable") if protocol == "paper" else ranked(means)
+    return [moments[place] for place in order]
 
 
 def mean_rank(ranking: Sequence[Moment], truth: Sequence[Moment], protocol: Protocol = "fixed") -> float:
@@ -142,6 +151,40 @@ def _by_chance(known: Set[Moment], truth: Sequence[Moment]) -> tuple[float, floa
     there = tuple(sorted(count for moment, count in marked.items() if moment in known))
     overlap = float(np.mean([_best_overlap(moment, truth) for moment in sorted(known)]))
     return *_ranks_by_chance(len(known), there, len(truth) - sum(there)), overlap
+
+
+def _by_random_features(there: Sequence[Set[Moment]], truths: Sequence[Sequence[Moment]]) -> dict[str, float]:
+    """What random scores of pieces get on average, moments having the mean of theirs."""
+    found = [
+        _of_random_ranks(frozenset(moments), tuple(sorted((first, last) for first, last in truth)))
+        for moments, truth in zip(there, truths, strict=True)
+    ]
+    rank1, rank5, miou = (float(np.mean(values)) for values in zip(*found, strict=True))
+    return {"rank1": rank1, "rank5": rank5, "miou": miou}
+
+
+@functools.cache
+def _of_random_ranks(known: frozenset[Moment], truth: tuple[Moment, ...]) -> tuple[float, float, float]:
+    """`rank1`, `rank5` and `miou` of one sentence."""
+    places, ranks = _random_ranks(known)
+    absent = np.full(len(ranks), len(MOMENTS) + 1)
+    marked = [ranks[:, places[moment]] if moment in places else absent for moment in truth]
+    means = np.sort(np.stack(marked), axis=0)[:JUDGES].mean(axis=0)
+    first = (ranks == 1).mean(axis=0)  # how often each moment is the best
+    overlap = sum(first[place] * _best_overlap(moment, truth) for moment, place in places.items())
+    return float((means <= 1).mean()), float((means <= 5).mean()), float(overlap)
+
+
+@functools.cache
+def _random_ranks(known: frozenset[Moment]) -> tuple[dict[Moment, int], np.ndarray]:
+    """The place of each moment that a video has, and its rank in each draw: int (draws, moments)."""
+    moments = sorted(known)
+    pieces = np.random.default_rng(0).normal(size=(RANDOM_FEATURES_DRAWS, PIECES))
+    scores = np.stack([pieces[:, first : last + 1].mean(axis=1) for first, last in moments], axis=1)
+    order = np.argsort(-scores, axis=1)
+    ranks = np.empty_like(order)
+    np.put_along_axis(ranks, order, np.arange(1, len(moments) + 1)[None], axis=1)
+    return {moment: place for place, moment in enumerate(moments)}, ranks
 
 
 @functools.cache

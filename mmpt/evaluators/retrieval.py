@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -10,6 +9,7 @@ from mmpt.datasets.mmdataset import MMDataset
 from mmpt.evaluators.base import Measure, Metric, Protocol
 from mmpt.evaluators.encoding import Towers, distinct
 from mmpt.evaluators.predicting import INDEX, Item, Predictor, Row, stack
+from mmpt.evaluators.ties import rounding_of, rounding_of_scores
 from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.utils.registry import register
 
@@ -33,14 +33,15 @@ class RetrievalAnswers:
     ids: tuple[str, ...] = ()
     own: np.ndarray | None = None
 
-    @cached_property
-    def places(self) -> tuple[np.ndarray, np.ndarray]:
+    def places(self, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
         """Where each text's own video stands: videos with a higher score, and videos with the same, itself included;
-        int (N,) each. Scores are computed a chunk at a time, and once for videos of one vector."""
+        int (N,) each. Scores are computed a chunk at a time, and once for videos of one vector. In the fixed protocol
+        scores that differ by rounding only are the same."""
         first, same = distinct(self.videos)
         own = same[np.arange(len(self)) if self.own is None else self.own]
         videos = self.videos if len(first) == len(same) else self.videos[first]
-        chunks = ((self.texts[chunk] @ videos.T, own[chunk]) for chunk in _chunks(self))
+        margins = _exact(len(self)) if protocol == "paper" else rounding_of(self.texts, videos)
+        chunks = ((self.texts[chunk] @ videos.T, own[chunk], margins[chunk]) for chunk in _chunks(self))
         return _count(chunks, np.bincount(same))
 
     def __len__(self) -> int:
@@ -62,11 +63,12 @@ class ScoredAnswers:
 
     scores: np.ndarray
 
-    @cached_property
-    def places(self) -> tuple[np.ndarray, np.ndarray]:
+    def places(self, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
         """As `RetrievalAnswers.places`."""
         own = np.arange(len(self))
-        chunks = ((np.asarray(self.scores[chunk], np.float32), own[chunk]) for chunk in _chunks(self))
+        scores = ((np.asarray(self.scores[chunk], np.float32), own[chunk]) for chunk in _chunks(self))
+        exact = protocol == "paper"
+        chunks = ((part, mine, _exact(len(part)) if exact else rounding_of_scores(part)) for part, mine in scores)
         return _count(chunks, np.ones(len(self), np.int64))
 
     def __len__(self) -> int:
@@ -82,8 +84,9 @@ class ScoredAnswers:
 class RetrievalMetric(Metric):
     """R@1, R@5, R@10 (parts of 1) and the median rank, 1 for the best.
 
-    Among equal scores the fixed protocol takes the mean over all orders, so that a model that gives every video the
-    same score is at chance. The original lets a text with ties count once for each of the tied places.
+    Among scores that are equal but for rounding the fixed protocol takes the mean over all orders, so that a model that
+    gives every video the same score is at chance. The original lets a text with ties count once for each of the tied
+    places.
     """
 
     def compute(self, answers: RetrievalAnswers | ScoredAnswers, protocol: Protocol = "fixed") -> dict[str, Measure]:
@@ -96,7 +99,7 @@ class RetrievalMetric(Metric):
         Returns:
             `R1`, `R5`, `R10` and `MR`.
         """
-        better, tied = answers.places
+        better, tied = answers.places(protocol)
         if protocol == "paper":
             first = np.repeat(better - np.cumsum(tied) + tied, tied)
             ranks = first + np.arange(len(first))  # better, better + 1, ... better + tied - 1 of each text
@@ -129,15 +132,21 @@ def _chunks(answers: RetrievalAnswers | ScoredAnswers) -> Iterator[slice]:
     return (slice(start, start + size) for start in range(0, len(answers), size))
 
 
-def _count(chunks: Iterator[tuple[np.ndarray, np.ndarray]], copies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of scores, (n, M), and the number of each row's own video, (n,), one chunk after the other; how often each of
-    the M videos is there, (M,)."""
+def _exact(count: int) -> np.ndarray:
+    return np.zeros((count, 1), np.float32)
+
+
+def _count(
+    chunks: Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]], copies: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of scores, (n, M), the number of each row's own video, (n,), and by how much equal scores may differ, (n, 1), one
+    chunk after the other; how often each of the M videos is there, (M,)."""
     better, tied = [], []
     weights = copies.astype(np.float32)  # small and fast, and exact for 16 million videos
-    for scores, own in chunks:
+    for scores, own, margin in chunks:
         right = np.take_along_axis(scores, own[:, None], axis=1)
-        better.append((scores > right) @ weights)
-        tied.append((scores == right) @ weights)
+        better.append((scores > right + margin) @ weights)
+        tied.append((scores >= right - margin) @ weights - better[-1])
     if any((each == 0).any() for each in tied):
         raise ValueError(
             "some scores of texts with their own videos are not numbers (NaN); there is no ranking of them"
@@ -208,9 +217,14 @@ class RetrievalPredictor(Predictor):
         return RetrievalAnswers(texts, videos[[first[name] for name in place_of]], ids, own)
 
     def notes(self, rows: Sequence[Row]) -> Mapping[str, str]:
-        """Say how many videos there are to find; see `Predictor.notes`."""
+        """Say how many videos there are to find, and by which texts; see `Predictor.notes`."""
         count = len({row["id"] for row in rows})
-        return {"candidates": f"{count:,} videos or clips for {len(rows):,} texts"}
+        joined = getattr(self._meta.options, "paragraphs", False)
+        paragraphs = "paragraphs: all sentences of a video, joined in the file's order"
+        return {
+            "candidates": f"{count:,} videos or clips for {len(rows):,} texts",
+            "texts": paragraphs if joined else "sentence by sentence",
+        }
 
 
 def name_of(video_id: object) -> str:

@@ -1,5 +1,6 @@
 """Draws of examples give what drawing them one by one gives, and fast."""
 
+import itertools
 import time
 import warnings
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from mmpt.evaluators.base import STATISTICS, Measure
-from mmpt.evaluators.bootstrap import OF_SUMS, drawn, interval, middle
+from mmpt.evaluators.bootstrap import OF_SUMS, drawn, interval, middle, swapped
 from mmpt.evaluators.caption_statistics import METEOR_COLUMNS
 
 
@@ -82,3 +83,36 @@ def test_a_large_evaluation_is_fast() -> None:
     for measure in measures:
         interval(measure)
     assert time.process_time() - began < 3  # about 0.4 s; drawing row by row takes 10 s
+
+
+@pytest.mark.parametrize("statistic", ["mean", "median"])
+def test_sentences_of_one_video_are_drawn_together(statistic: str) -> None:
+    """Four sentences a video that are all as hard: the interval is that of the videos, twice as wide."""
+    of_video = np.random.default_rng(0).normal(size=300)
+    videos = np.repeat(np.arange(300), 4)
+    alone = Measure.of(of_video, statistic)
+    four = Measure.of(np.repeat(of_video, 4), statistic)
+    low, high = interval(four, groups=videos)
+    wanted = interval(alone)
+    assert (low, high) == pytest.approx(wanted, abs=0.03)
+    narrow = interval(four)
+    assert 1.7 < (high - low) / (narrow[1] - narrow[0]) < 2.4
+
+
+def test_groups_of_unequal_size_are_drawn_whole() -> None:
+    parts, groups = np.array([[1.0, 2], [1, 2], [0, 6], [5, 5]]), np.array([7, 7, 3, 9])
+    values = set(np.round(drawn([parts], "ratio", groups=groups)[0], 9))
+    sums = np.array([[0.0, 6], [2, 4], [5, 5]])
+    possible = {
+        round(float(part / whole), 9)
+        for taken in itertools.combinations_with_replacement(range(3), 3)
+        for part, whole in [sums[list(taken)].sum(axis=0)]
+    }
+    assert values == possible
+
+
+def test_answers_to_one_video_are_swapped_together() -> None:
+    one = np.zeros(40)
+    videos = np.repeat(np.arange(5), 8)
+    assert swapped((one, one + 1), "mean") < 0.001
+    assert swapped((one, one + 1), "mean", groups=videos) == 2 / 2**5

@@ -145,6 +145,32 @@ def test_labels_of_one_text_count_once_in_the_threshold() -> None:
     assert largest_similarity(vectors, ["stir", "stir", "pour"]) == 3
 
 
+def test_random_features_find_single_pieces_more_often_than_a_random_order() -> None:
+    ranked = [list(MOMENTS)] * 30
+    marked = [[(2, 2)] * 4] * 30  # all annotators mean one piece, as they mostly do
+    found = DiDeMoMetric().baselines(MomentAnswers(ranked, marked))
+    assert found["chance"]["rank1"] == pytest.approx(1 / 21, abs=1e-3)
+    rng = np.random.default_rng(1)
+    means = [[row[first : last + 1].mean() for first, last in MOMENTS] for row in rng.normal(size=(2000, 6))]
+    drawn = np.mean([MOMENTS[int(np.argmax(row))] == (2, 2) for row in means])  # the same, one draw after the other
+    assert found["random features"]["rank1"] == pytest.approx(drawn, abs=0.02) and drawn > 2 / 21
+
+
+def test_scores_that_differ_by_rounding_are_equal() -> None:
+    rng = np.random.default_rng(0)
+    texts = rng.normal(size=(40, 64)).astype(np.float32)
+    video = rng.normal(size=64).astype(np.float32)
+    nearly = video * (1 + rng.integers(-1, 2, size=(40, 64)) * np.float32(6e-8))  # as other orders of a sum give it
+    assert len({row.tobytes() for row in nearly}) == 40
+    metric, answers = RetrievalMetric(), RetrievalAnswers(texts, nearly)
+    assert _values(metric.compute(answers)) == pytest.approx(metric.baselines(answers)["chance"])
+    assert _values(metric.compute(ScoredAnswers(texts @ nearly.T)))["MR"] == pytest.approx(20.5, abs=5)
+    apart = RetrievalAnswers(texts, video * (1 + np.arange(40)[:, None] * np.float32(1e-3)))
+    assert metric.compute(apart)["R1"].value == metric.compute(apart, "paper")["R1"].value  # a real difference stays
+    seconds = np.tile(video, (30, 1)) * (1 + rng.integers(-1, 2, size=(30, 64)) * np.float32(6e-8))
+    assert rank_moments(seconds, np.ones(30, bool), video) == list(MOMENTS)
+
+
 def test_actions_are_judged_on_each_splits_test_part() -> None:
     scores = np.eye(4)[[0, 1, 2, 0]]
     answers = ActionAnswers(scores, np.arange(4), np.array([[2, 2, 1, 1], [1, 1, 2, 2], [0, 0, 0, 2]]))
@@ -253,7 +279,7 @@ def test_equal_videos_are_tied_however_their_scores_are_computed(monkeypatch: py
     videos = rng.normal(size=(40, 768)).astype(np.float32)
     thrice = RetrievalAnswers(texts, np.repeat(videos, 3, axis=0))
     once = RetrievalAnswers(texts, videos, own=np.repeat(np.arange(40), 3))
-    (better, tied), (before, single) = thrice.places, once.places
+    (better, tied), (before, single) = thrice.places("paper"), once.places("paper")
     assert (single == 1).all() and (tied == 3).all() and np.array_equal(better, 3 * before)
 
 
