@@ -13,6 +13,7 @@ import numpy as np
 
 KEYS = ("start", "end", "text")
 LATEST = 1e6  # seconds, eleven days: a time behind that is in another unit, or a mistake
+END_TOLERANCE_S = 0.001  # by which a caption may end before it starts, and is left as it is; as the original's
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def parse_captions(value: Any, *, backwards: bool = False) -> Captions:
 
     Raises:
         ValueError: a list is missing, the lists differ in length, a time is no number from 0 to `LATEST`, or a caption
-            with text ends before it starts. The message says which caption, counted from 1.
+            with text ends more than `END_TOLERANCE_S` before it starts. The message says which caption, counted from 1.
     """
     if isinstance(value, str):
         try:
@@ -90,7 +91,8 @@ def check_times(captions: Captions, *, backwards: bool = False) -> None:
         backwards: accept captions that end before they start.
 
     Raises:
-        ValueError: a time is no number from 0 to `LATEST`, or a caption with text ends before it starts.
+        ValueError: a time is no number from 0 to `LATEST`, or a caption with text ends more than `END_TOLERANCE_S`
+            before it starts.
     """
     starts, ends = _numbers(captions.start), _numbers(captions.end)
     if starts is not None and ends is not None and ((starts >= 0) & (starts <= ends) & (ends <= LATEST)).all():
@@ -104,7 +106,7 @@ def check_times(captions: Captions, *, backwards: bool = False) -> None:
                     f"caption {number} has the time {repr(time)[:40]}, more than {LATEST:,.0f} seconds; if the file's "
                     "times are milliseconds, divide them by 1000"
                 )
-        if start > end and not backwards and text is not None and text.strip():
+        if start > end + END_TOLERANCE_S and not backwards and text is not None and text.strip():
             raise ValueError(f"caption {number} ends before it starts: {start} to {end}, {text.strip()[:60]!r}")
 
 
@@ -114,6 +116,6 @@ def _numbers(times: list[Any]) -> np.ndarray | None:
         return None
     try:
         array = np.array(times)
-    except ValueError:  # lists of different length
+    except (ValueError, OverflowError):  # lists of different length; an integer of hundreds of digits
         return None
     return array if array.ndim == 1 and array.dtype.kind in "fi" else None

@@ -231,3 +231,15 @@ def test_odd_but_good_captions_are_taken() -> None:
     assert (found.start, found.end, found.text) == ([3, 1, 0], [3, 9, 0.5], [None, None, "x"])
     assert len(parse_captions({"start": (5,), "end": (4,), "text": (" ",)})) == 1  # says nothing, and is dropped
     assert len(parse_captions({"start": [5], "end": [4], "text": ["x"]}, backwards=True)) == 1
+
+
+def test_a_caption_may_end_a_millisecond_before_it_starts() -> None:
+    given = {"start": [5.0, 9], "end": [4.9995, 8.999], "text": ["a", "b"]}
+    assert json.loads(parse_captions(given).to_json()) == given
+    with pytest.raises(ValueError, match=r"caption 1 ends before it starts: 5.0 to 4.9985"):
+        parse_captions({"start": [5.0], "end": [4.9985], "text": ["a"]})
+
+
+def test_a_time_of_400_digits_is_told_beside_one_with_decimals() -> None:
+    with pytest.raises(ValueError, match=r"caption 2 has the time 1000.*more than 1,000,000 seconds"):
+        parse_captions({"start": [1.0, 10**400], "end": [2.0, 3.0], "text": ["a", "b"]})
