@@ -1,8 +1,8 @@
 """One's own narrated videos as a data set: which are for training, and the YAML file that says where all is."""
 
 import hashlib
-from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from mmpt.config.load import find_project_file
 from mmpt.text.captionfiles import Entry, read_entries
 from mmpt.text.captions import parse_captions
 from mmpt.utils.files import atomic_path
+from mmpt.utils.names import normal_name
 from mmpt.utils.places import home
 
 TEMPLATE = "retri/videoclip/how2.yaml"  # the project's file that the written one includes
@@ -26,6 +27,8 @@ HEAD = """\
 class Matching:
     """Parts the captions of videos that there are from those of others.
 
+    Names are one in whichever of Unicode's forms they are: a video's file from macOS is named in NFD, a list in NFC.
+
     Args:
         videos: ids of the videos that there are.
 
@@ -34,7 +37,7 @@ class Matching:
         unused: ids of the others, each once.
     """
 
-    videos: Container[str]
+    videos: Collection[str]
     matched: int = 0
     unused: dict[str, None] = field(default_factory=dict)
 
@@ -45,12 +48,14 @@ class Matching:
             entries: of a caption file or folder.
 
         Yields:
-            Those of the videos.
+            Those of the videos, under the ids that the videos have.
         """
+        known = {normal_name(video): video for video in self.videos}
         for entry in entries:
-            if entry.video_id in self.videos:
+            video_id = entry.video_id if entry.video_id in self.videos else known.get(normal_name(entry.video_id))
+            if video_id is not None:
                 self.matched += 1
-                yield entry
+                yield replace(entry, video_id=video_id)
             else:
                 self.unused[entry.video_id] = None
 

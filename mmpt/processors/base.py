@@ -19,6 +19,7 @@ from mmpt.config.schema import DatasetConfig
 from mmpt.config.typed import fill
 from mmpt.text.tokenizer import find_bert, load_tokenizer
 from mmpt.utils.featurefile import read_features
+from mmpt.utils.names import name_forms
 from mmpt.utils.places import locate
 from mmpt.utils.registry import register
 from mmpt.video.features import OneOrigin
@@ -344,9 +345,11 @@ def stored_names(video_id: str) -> tuple[str, ...]:
         video_id: the video's id, in some data sets with a video's ending.
 
     Returns:
-        File names without .npy, the first choice first: `d0.mov` may lie in `d0.mov.npy` or in `d0.npy`.
+        File names without .npy, the first choice first: `d0.mov` may lie in `d0.mov.npy` or in `d0.npy`, and what has
+        an accent in the name of either of Unicode's forms.
     """
-    return (video_id, video_id.rpartition(".")[0]) if ends_like_video(video_id) else (video_id,)
+    names = (video_id, video_id.rpartition(".")[0]) if ends_like_video(video_id) else (video_id,)
+    return tuple(form for name in names for form in name_forms(name))
 
 
 def feature_path(folder: Path, video_id: str) -> Path:

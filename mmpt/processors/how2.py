@@ -16,6 +16,7 @@ import numpy as np
 from mmpt.config.schema import DatasetConfig
 from mmpt.processors.base import Listing, MetaProcessor, Processor, TextProcessor, VideoProcessor, existing
 from mmpt.processors.sampling import TokenClips
+from mmpt.utils.names import same_name
 from mmpt.utils.places import locate
 from mmpt.utils.registry import register
 from mmpt.utils.shardedtensor import open_shard, read_meta
@@ -118,7 +119,8 @@ class ShardedHow2MetaProcessor(ListedVideos):
         seen: set[str] = set()
         origin = OneOrigin(self.config.backbone, self.config.l2_normalize)
         for shard, videos in read_meta(meta_path).items():
-            listed = [(place, video_id) for place, video_id in enumerate(videos) if video_id in ids]
+            named = ((place, same_name(video_id, ids)) for place, video_id in enumerate(videos))
+            listed = [(place, video_id) for place, video_id in named if video_id is not None]
             silent = self._check_shard(split, shard, videos, origin) if listed else set()
             for place, video_id in listed:
                 if video_id in seen:

@@ -12,6 +12,7 @@ import numpy as np
 from mmpt.processors.base import Listing, TextProcessor, VideoProcessor, existing
 from mmpt.processors.how2 import ListedVideos
 from mmpt.processors.sampling import TokenClips
+from mmpt.utils.names import same_name
 from mmpt.utils.registry import register
 from mmpt.utils.safepickle import read_pickle
 
@@ -73,9 +74,10 @@ class How2TextProcessor(TextProcessor):
             FileNotFoundError: the pickle is not there.
             ValueError: it names a class, lacks the video, or the video's captions are not what they should be.
         """
-        if text_id not in self.captions:
+        key = same_name(text_id, self.captions)
+        if key is None:
             raise ValueError(f"{self.path} has no captions of {text_id}; take it off the list, or add them")
-        return self._clips(text_id, self.captions[text_id])
+        return self._clips(text_id, self.captions[key])
 
     @functools.cached_property
     def path(self) -> Path:

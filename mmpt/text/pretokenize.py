@@ -29,6 +29,7 @@ from mmpt.utils.disk import disk_full_told
 from mmpt.utils.failures import FailureLog, failure_log
 from mmpt.utils.files import atomic_path
 from mmpt.utils.leftovers import SCRATCH, sweep
+from mmpt.utils.names import same_name
 from mmpt.utils.shardedtensor import ShardWriter, open_shard
 from mmpt.utils.shardindex import read_index
 
@@ -213,7 +214,7 @@ def write_shards(
             made.videos += len(ids)
             on_progress(made.videos, made.videos / max(total, 1))
         made.failed, made.failures = log.count, log.first
-    made.unlisted = sum(video_id not in listed for video_id in store.entries)
+    made.unlisted = sum(same_name(video_id, listed) is None for video_id in store.entries)
     return made
 
 
@@ -287,7 +288,8 @@ def _hash_inputs(store: Store, ids: Sequence[str], encoder: Encoder) -> str:
     """Hash what a shard is made from: the captions of its own videos, so that others may come and go."""
     digest = hashlib.sha256(encoder.digest.encode())
     for video_id in ids:
-        captions = [store.entries[video_id]] if video_id in store.entries else []
+        key = same_name(video_id, store.entries)
+        captions = [] if key is None else [store.entries[key]]
         digest.update(repr((video_id, captions)).encode("utf-8", "backslashreplace"))
     return digest.hexdigest()
 
@@ -368,10 +370,11 @@ def _batches(store: Store, ids: Iterable[str]) -> Iterator[list[tuple[str, Capti
 
 
 def _look_up(store: Store, video_id: str) -> Captions | str:
-    if video_id not in store.entries:
+    key = same_name(video_id, store.entries)
+    if key is None:
         return f"it has no captions in {store.source}"
     try:
-        captions = parse_captions(store.entries[video_id], backwards=True)
+        captions = parse_captions(store.entries[key], backwards=True)
     except ValueError as error:
         return str(error)
     return captions if len(captions) else "none of its captions says anything"

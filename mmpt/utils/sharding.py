@@ -25,6 +25,7 @@ from mmpt.utils.failures import FAILURES, FailureLog, failure_log
 from mmpt.utils.featurefile import read_features, read_head
 from mmpt.utils.folderlock import only_writer
 from mmpt.utils.leftovers import half_written
+from mmpt.utils.names import name_forms
 from mmpt.utils.shardedtensor import ShardWriter, forget, open_shard, read_meta, write_meta
 from mmpt.utils.shardindex import ShardIndex, index_path, read_index, shard_files
 
@@ -164,7 +165,7 @@ def find_kind(features: Path, ids: Sequence[str]) -> Kind:
 
 def _kind(features: Path, video: str) -> Kind | None:
     try:
-        return Kind.of(*read_head(features / f"{video}.npy"))
+        return Kind.of(*read_head(_feature_file(features, video)))
     except (ValueError, OSError):
         return None
 
@@ -237,7 +238,7 @@ class _Sharder:
 
     def _hash_inputs(self, ids: Sequence[str]) -> str:
         """Hash what a shard is made from, by the files' sizes and times."""
-        stamps = [str(self._kind), *([video, *_stamp(f"{self._features}{os.sep}{video}.npy")] for video in ids)]
+        stamps = [str(self._kind), *([video, *_stamp(_feature_file(self._features, video))] for video in ids)]
         return hashlib.sha256(json.dumps(stamps).encode()).hexdigest()
 
     def _write_shard(self, prefix: Path, ids: Sequence[str], inputs: str) -> ShardIndex:
@@ -274,8 +275,8 @@ class _Sharder:
 
     def _read(self, video: str) -> tuple[np.ndarray, Mapping[str, Any]]:
         """Read a video's features as float16, or say why they cannot stand in the store."""
-        path = self._path(video)
-        if path.name != f"{video}.npy":
+        path = Path(_feature_file(self._features, video))
+        if path.name not in {f"{form}.npy" for form in name_forms(video)}:
             raise ValueError(f"{video!r} is not a video id: it would be a path")
         found = read_features(path)
         if not self._kind.takes(kind := Kind.of(found.array.shape, found.about)):
@@ -290,15 +291,18 @@ class _Sharder:
             raise ValueError(f"{path} holds {float(np.abs(found.array).max()):.3g}, which float16 does not")
         return half, {key: value for key, value in found.about.items() if key != "crc32"}  # it is of other bytes
 
-    def _path(self, video: str) -> Path:
-        return self._features / f"{video}.npy"
-
     def _advance(self, count: int) -> None:
         self._done += count
         now = time.monotonic()
         if self._on_progress is not None and now - self._told >= TICK:
             self._on_progress(self._done, self._total)
             self._told = now
+
+
+def _feature_file(features: Path, video: str) -> str:
+    """The path of a video's feature file, in the form that its name has there."""
+    paths = [f"{features}{os.sep}{form}.npy" for form in name_forms(video)]
+    return next((path for path in paths[1:] if os.path.exists(path) and not os.path.exists(paths[0])), paths[0])
 
 
 def _stamp(path: str) -> tuple[int, int] | tuple[()]:
