@@ -25,7 +25,8 @@ DEDUP_EXAMPLES = """examples:
   mmpt captions dedup raw_caption.pkl -o clean.pkl -o clean.json
 
 IN is raw_caption.json or raw_caption.pkl (video id -> start, end, text), or a
-folder of .srt and .vtt files, whose names give the ids: clip.en.vtt is clip.
+folder of .srt and .vtt files, whose names give the ids: clip.en.vtt is clip,
+and so are clip.eng.sdh.srt and clip.en-orig.vtt.
 A video that cannot be used is written to OUT's .failures.jsonl with the reason,
 the others are kept, and the exit code is 1.
 """
@@ -70,7 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     dedup.add_argument("--seed", type=int, default=0, help="of the draws where two captions share words (%(default)s)")
     dedup.add_argument("--workers", type=int, metavar="N", help="processes (as many as there are cores)")
     dedup.add_argument("--language", metavar="CODE", help="which subtitles, where a video has several, such as en")
-    dedup.add_argument("--encoding", metavar="NAME", help="of subtitle files that are not in UTF-8, such as cp1252")
+    dedup.add_argument("--encoding", metavar="NAME", help="of subtitle files not in Unicode, such as cp1252")
     about = "Cut captions into word pieces, so that training need not."
     tokenize = commands.add_parser(
         "tokenize", help="cut captions into word pieces", description=about, epilog=TOKENIZE_EXAMPLES,
@@ -147,6 +148,7 @@ def _dedup(args: argparse.Namespace) -> int:
             on_progress=bar.advance,
         )
     _print_cleaned(summary, targets)
+    tell_notes(summary)
     return _report(summary.failures, summary.failed, failures_path(targets[0]))
 
 
@@ -171,6 +173,16 @@ def _print_cleaned(summary: "Summary", targets: list[Path]) -> None:
     )
     for target in targets:
         out.print(f"written   {target}", soft_wrap=True)
+
+
+def tell_notes(summary: "Summary") -> None:
+    """Tell of subtitle files of which lines were left out, the first of them one by one."""
+    from mmpt.cli.console import err, legible
+
+    for note in summary.notes:
+        err.print(f"mmpt: warning: {legible(note)}", soft_wrap=True)
+    if summary.noted > len(summary.notes):
+        err.print(f"mmpt: warning: lines of {summary.noted:,} subtitle files in all are left out", soft_wrap=True)
 
 
 def _report(first: list[str], count: int, path: Path) -> int:

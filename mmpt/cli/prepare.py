@@ -75,7 +75,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="folder for all that is made")
     parser.add_argument("--val-part", type=float, default=0.05, metavar="PART", help="for validation (%(default)s)")
     parser.add_argument("--language", metavar="CODE", help="which subtitles, where a video has several, such as en")
-    parser.add_argument("--encoding", metavar="NAME", help="of subtitle files that are not in UTF-8, such as cp1252")
+    parser.add_argument("--encoding", metavar="NAME", help="of subtitle files not in Unicode, such as cp1252")
     parser.add_argument("--bert-name", metavar="NAME", help="folder or hub name of the BERT (the project's)")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (%(default)s)")
     parser.add_argument("--shard-size", type=int, default=4096, metavar="N", help="videos of a shard (%(default)s)")
@@ -171,6 +171,7 @@ def _is_name(video_id: str, log: "FailureLog") -> bool:
 
 def _clean(args: argparse.Namespace, videos: "dict[str, Video]", places: Places, log: "FailureLog") -> list[str]:
     """Match captions to videos, and clean them; gives the videos that have captions."""
+    from mmpt.cli.captions import tell_notes
     from mmpt.cli.progress import part_bar
     from mmpt.datasets.narrated import Matching, count_captions, write_list
     from mmpt.text.cleaning import clean, failures_path, open_source
@@ -202,6 +203,7 @@ def _clean(args: argparse.Namespace, videos: "dict[str, Video]", places: Places,
         wordless = video_id in counts
         reason = "none of its captions says anything" if wordless else f"it has no captions in {source}"
         log.add(video_id, reason, step="captions")
+    tell_notes(summary)
     tally = summary.tally
     _say("captions", f"{tally.kept:,} of {len(worded):,} videos; {tally.merged:,} merged, {tally.dropped:,} empty")
     if matching.unused:

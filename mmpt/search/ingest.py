@@ -248,7 +248,7 @@ class Ingest:
         self._seen.pop(record.id, None)
         kind, listed = ("changed", self.report.changed) if changed else ("added", self.report.added)
         listed.append(record)
-        for message in record.damage:
+        for message in (*record.damage, *file.said.notes):
             self._warn(record.path, message, self.report.warned)
         if file.said.problem:
             self._warn(record.path, file.said.problem, self.report.unread)
@@ -286,6 +286,8 @@ class Ingest:
     def _known(self, file: _File) -> None:
         record, path, kind = self._current()[file.id], str(file.path), "known"
         path = record.path if is_same_name(path, record.path) else path
+        for message in file.said.notes:
+            self._warn(path, message, self.report.warned)
         self._writes_over(file)
         seen = self._seen.get(record.id) or Seen.elsewhere(record, path, self._sources)
         seen.add(path, file.said)

@@ -1,20 +1,35 @@
 """What is said in a video: the subtitle file that belongs to it, and its captions."""
 
 import hashlib
-import re
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmpt.search.records import Caption
 from mmpt.search.words import stemmers
 from mmpt.text.captions import Captions
 from mmpt.text.dedup import dedup, video_generator
-from mmpt.text.subtitles import SUFFIXES, Subtitles, read_subtitles, video_name
+from mmpt.text.languages import short_tag
+from mmpt.text.subtitles import (
+    SUFFIXES,
+    SubtitleFile,
+    Subtitles,
+    beginnings,
+    best_files,
+    file_of,
+    file_rank,
+    read_subtitles,
+    unclear_reason,
+)
+from mmpt.utils.names import normal_name
 from mmpt.utils.walking import walk_files
+from mmpt.video.finding import ends_like_video
 
 DIGITS = 16  # of a subtitle file's hash
 AUTOMATIC = 0.5  # the part of captions that begin before the one before them ends, from which on no person wrote them
+MIN_CAPTION_S = 0.1  # some programs write captions that end when they begin
 SEED = 0
 
 
@@ -27,15 +42,16 @@ class Found:
             empty without a file, or with one of no use.
         subtitles: what it says; None likewise.
         problem: why the file is of no use; empty when it is.
-        order: of several files of one video the first in this order is taken: how well its language fits, 0 best, and
-            its path.
+        notes: what is left out all the same, a sentence each: lines of the file, and other files.
+        order: of several files of one video the first in this order is taken; empty without a file.
         language: the tag in the file's name, such as ``"fr"``, or the one that was asked for; empty without either.
     """
 
     digest: str = ""
     subtitles: Subtitles | None = None
     problem: str = ""
-    order: tuple[int, str] = (0, "")
+    notes: tuple[str, ...] = ()
+    order: tuple[Any, ...] = ()
     language: str = ""
 
     def captions(self, video_id: str, seconds: int) -> list[Caption]:
@@ -55,27 +71,27 @@ class Found:
             captions, _ = dedup(captions, video_generator(SEED, video_id))
         listed = zip(captions.start, captions.end, captions.text, strict=True)
         return [
-            Caption(float(start), float(min(end, seconds)), text.strip(), self.language)
+            Caption(float(start), float(min(max(end, start + MIN_CAPTION_S), seconds)), text.strip(), self.language)
             for start, end, text in listed
-            if text and text.strip() and start < seconds and end > start
+            if text and text.strip() and start < seconds
         ]
 
 
 class CaptionFinder:
     """Finds the subtitle files of videos: beside them, or in a folder.
 
-    A video clip.mp4 has clip.srt or clip.vtt, or clip.en.srt and the like.
+    A video clip.mp4 has clip.srt or clip.vtt, or clip.en.srt and the like; of several `best_files` chooses.
 
     Args:
         folder: where to look, with the folders below it; None for beside each video.
-        language: which to take where a video has several, for example ``"en"``; without it the one whose name says
-            none, else the first by name.
-        encoding: of files that are not in UTF-8.
+        language: which to take where a video has several, for example ``"en"``.
+        encoding: of files that are in no encoding that can be recognised.
     """
 
     def __init__(self, folder: Path | None = None, *, language: str = "", encoding: str = "") -> None:
         self._folder, self._language, self._encoding = folder, language, encoding
-        self._listed: dict[Path, dict[str, list[tuple[str, Path]]]] = {}
+        self._listed: dict[Path, dict[str, list[Path]]] = {}
+        self._videos: dict[Path, frozenset[str]] = {}
 
     def find(self, video: Path) -> Found:
         """Find and read the subtitles of a video.
@@ -86,59 +102,67 @@ class CaptionFinder:
         Returns:
             What was found; nothing of it is raised.
         """
-        place = video.parent if self._folder is None else self._folder
-        if place not in self._listed:
-            self._listed[place] = _list(place, deep=self._folder is not None)
-        chosen = self._choose(self._listed[place].get(video.stem, []))
-        if chosen is None:
-            return Found()
-        rank, path, spoken = chosen
-        language = spoken or self._language
+        files, unclear = self._files(video)
+        notes = (unclear_reason(video.stem, unclear),) if unclear else ()
+        chosen = best_files(files, self._language)
+        if not chosen:
+            return Found(notes=notes)
+        path = chosen[0].path
         try:
-            # with the language, so that `mmpt index update` indexes it again, also where an earlier version did not
-            mark = "" if stemmers((language,)) == stemmers(("",)) else f"\0{language}"
-            digest = hashlib.sha256(path.read_bytes() + mark.encode()).hexdigest()[:DIGITS]
             subtitles = read_subtitles(path, encoding=self._encoding or None)
-            return Found(digest, subtitles, order=(rank, str(path)), language=language)
         except (OSError, ValueError) as error:
             reason = str(error) if str(path) in str(error) else f"{path}: {error}"
-            return Found(problem=f"its subtitles are left out: {reason}")
+            return Found(problem=f"its subtitles are left out: {reason}", notes=notes)
+        notes += (subtitles.stray,) if subtitles.stray else ()
+        order = *(file_rank(chosen[0], self._language) or ()), str(path)
+        language = short_tag(chosen[0].language or self._language)
+        digest = subtitles.digest
+        if stemmers((language,)) != stemmers(("",)):  # so that `mmpt index update` indexes the captions again
+            digest = hashlib.sha256(f"{digest} {language}".encode()).hexdigest()
+        return Found(digest[:DIGITS], subtitles, notes=notes, order=order, language=language)
 
-    def _choose(self, files: list[tuple[str, Path]]) -> tuple[int, Path, str] | None:
-        wanted = self._language
-        if wanted:
-            ranks = {wanted: 0, "": 2}
-            ranked = [
-                (ranks.get(spoken, 1), path, spoken)
-                for spoken, path in files
-                if spoken in ranks or _main(spoken) == wanted
-            ]
-        else:
-            ranked = [(0 if not spoken else 1, path, spoken) for spoken, path in files]
-        return min(ranked, default=None)
+    def _files(self, video: Path) -> tuple[list[SubtitleFile], list[Path]]:
+        """A video's files, and those that may be; what begins with the longer name of another video is that one's."""
+        place, name = self._folder or video.parent, normal_name(video.stem)
+        if place not in self._listed:
+            self._listed[place] = _list(place, deep=self._folder is not None)
+        if video.parent not in self._videos:
+            self._videos[video.parent] = _names_of_videos(video.parent)
+        known = self._videos[video.parent]
+        files: list[SubtitleFile] = []
+        unclear: list[Path] = []
+        for path in self._listed[place].get(name, []):
+            if next(found for found in beginnings(path) if found == name or found in known) != name:
+                continue
+            if file := file_of(path, name):
+                files.append(file)
+            else:
+                unclear.append(path)
+        same_form = [file for file in files if file.path.stem.startswith(video.stem)]  # of two names that look the same
+        return same_form or files, unclear
 
 
-def _list(folder: Path, *, deep: bool) -> dict[str, list[tuple[str, Path]]]:
-    """The subtitle files of a folder by the names of videos that they may belong to, with their languages."""
+def _names_of_videos(folder: Path) -> frozenset[str]:
+    try:
+        paths = [path for path in folder.iterdir() if ends_like_video(path.name)]
+    except OSError:
+        return frozenset()
+    return frozenset(normal_name(path.stem) for path in paths)
+
+
+def _list(folder: Path, *, deep: bool) -> dict[str, list[Path]]:
+    """The subtitle files of a folder by the names of the videos that they may belong to."""
     paths: Iterable[Path]
     try:
         paths = walk_files(folder, lambda error: None) if deep else list(folder.iterdir())
     except OSError:
         return {}
-    found: dict[str, list[tuple[str, Path]]] = {}
-    for path in paths:
-        if not path.name.lower().endswith(SUFFIXES) or path.name.startswith("."):
-            continue
-        names = {path.stem: ""}  # "talk.en.mp4" may have a file "talk.en.srt" that is just its own
-        name, spoken = video_name(path.stem)
-        names[name] = spoken
-        for name, spoken in names.items():
-            found.setdefault(name, []).append((spoken, path))
-    return found
-
-
-def _main(language: str) -> str:
-    return re.split("[-_]", language)[0]
+    found: dict[str, list[Path]] = defaultdict(list)
+    for path in sorted(paths):
+        if path.name.lower().endswith(SUFFIXES) and not path.name.startswith("."):
+            for name in beginnings(path):
+                found[name].append(path)
+    return dict(found)
 
 
 def _overlap(captions: Captions) -> bool:

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +30,8 @@ class Summary:
         wordless: of those written, without any caption left.
         failed: not written; the failures file says why.
         failures: the first few of them.
+        noted: subtitle files of which lines were left out.
+        notes: the first few of them.
         tally: of the captions of the videos that were written.
     """
 
@@ -38,6 +40,8 @@ class Summary:
     wordless: int = 0
     failed: int = 0
     failures: list[str] = field(default_factory=list)
+    noted: int = 0
+    notes: list[str] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
 
 
@@ -45,7 +49,8 @@ class _Cleaned(NamedTuple):
     video_id: str
     captions: str  # JSON text; empty for a failure
     tally: Tally | None
-    reason: str
+    reason: str = ""
+    note: str = ""
 
 
 def failures_path(target: Path) -> Path:
@@ -119,7 +124,7 @@ def subtitle_entries(files: dict[str, Path]) -> Iterator[Entry]:
 
 
 def open_source(
-    path: Path, *, language: str | None = None, videos: Container[str] = ()
+    path: Path, *, language: str | None = None, videos: Collection[str] = ()
 ) -> tuple[Iterable[Entry], list[tuple[str, str]]]:
     """Take captions from a file or a folder.
 
@@ -173,12 +178,12 @@ def _clean_batch(batch: _Batch, *, seed: int, encoding: str | None) -> _Results:
 def _clean_one(video_id: str, value: Any, seed: int, encoding: str | None) -> _Cleaned:
     try:
         if not isinstance(value, Path):
-            return _Cleaned(video_id, *dedup_entry(video_id, parse_captions(value), seed), "")
+            return _Cleaned(video_id, *dedup_entry(video_id, parse_captions(value), seed))
         subtitles = read_subtitles(value, encoding=encoding)
         captions, tally = dedup_entry(video_id, subtitles.captions, seed)
         tally.captions += subtitles.carried
         tally.merged += subtitles.carried
-        return _Cleaned(video_id, captions, tally, "")
+        return _Cleaned(video_id, captions, tally, note=subtitles.stray)
     except (ValueError, OSError) as error:
         return _Cleaned(video_id, "", None, str(error))
 
@@ -189,6 +194,9 @@ def _record(result: _Cleaned, writers: Sequence[Callable[[str, str], None]], log
         return
     for write in writers:
         write(result.video_id, result.captions)
+    if result.note:
+        summary.noted += 1
+        summary.notes += [result.note] if len(summary.notes) < FailureLog.SHOWN else []
     summary.written += 1
     summary.wordless += not result.tally.kept
     summary.tally.add(result.tally)

@@ -18,6 +18,7 @@ import pytest
 from mmpt.cli.main import main
 from mmpt.utils import parallel
 from mmpt.utils.shardedtensor import ShardedTensor, write_meta
+from tests.conftest import ROOT
 from tests.homes import WORDS
 from tests.processes import start_mmpt
 
@@ -140,6 +141,39 @@ def test_dedup_of_subtitles(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert set(found) == {"none", "two", "late"}
     assert "holds no cue" in found["none"] and "several" in found["two"] and "5.0 to 4.0" in found["late"]
     assert "5 read, 2 written, 3 failed" in capsys.readouterr().out
+
+
+def test_dedup_of_odd_subtitles(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "subtitles"
+    folder.mkdir()
+    for case in ("rollup-three-rows/ru2.srt", "rollup-three-rows/ru3.srt", "vtt-line-separators/u2028.vtt"):
+        shutil.copy(ROOT / "tests" / "cases" / case, folder)
+    shutil.copy(ROOT / "tests/cases/srt-numbers-lost/countdown_noidx.srt", folder / "count.en-ehkg1hFWq8A.srt")
+    (folder / "wide.en.hi.vtt").write_bytes("WEBVTT\n\n00:01.0 --> 00:02.0\nchop\n\nit".encode("utf-32-be"))
+    (folder / "late.eng.srt").write_text(f"{'9' * 400}:00:01,0 --> 00:02,0\nx\n")
+    assert main(["captions", "dedup", str(folder), "-o", str(tmp_path / "clean.pkl")]) == 1
+    clean = read_clean(tmp_path / "clean.pkl")
+    assert clean["ru3"] == clean["ru2"] and len(clean["ru3"]["text"]) == 8
+    assert clean["ru3"]["start"] == [2.0 * number for number in range(8)]
+    assert {name: found["text"] for name, found in clean.items() if "ru" not in name} == {
+        "u2028": ["first second", "stir it"],
+        "count": ["three", "2", "1", "go"],
+        "wide": ["chop"],
+    }
+    assert "late.eng.srt, line 1" in failures(tmp_path / "clean.failures.jsonl")["late"]
+    assert "wide.en.hi.vtt: 1 line is in no cue and left out" in capsys.readouterr().err
+
+
+def test_captions_that_end_a_millisecond_before_they_start_are_left_as_they_are(tmp_path: Path) -> None:
+    given = {"start": [5.0, 9], "end": [4.9995, 8.999], "text": ["a", "b"]}
+    late = {"start": [5.0], "end": [4.9985], "text": ["a"]}
+    huge = {"start": [1.0, 10**400], "end": [2.0, 3.0], "text": ["a", "b"]}
+    source = write_json(tmp_path / "raw.json", {"near": given, "late": late, "huge": huge})
+    assert main(["captions", "dedup", str(source), "-o", str(tmp_path / "clean.json")]) == 1
+    assert json.loads((tmp_path / "clean.json").read_text()) == {"near": given}
+    found = failures(tmp_path / "clean.failures.jsonl")
+    assert set(found) == {"late", "huge"} and "ends before it starts: 5.0 to 4.9985" in found["late"]
+    assert "more than 1,000,000 seconds" in found["huge"]
 
 
 @pytest.mark.parametrize(

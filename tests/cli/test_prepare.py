@@ -4,6 +4,7 @@ import json
 import pickle
 import shutil
 import time
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -181,6 +182,39 @@ def test_captions_beyond_the_end_of_a_video_are_told_and_most_of_them_leave_it_o
     assert reason in told.err and len(failures(work)) == 1
     listed = "".join((work / "data" / "mine" / f"{split}.lst").read_text() for split in ("train", "val"))
     assert sorted(listed.split()) == [f"clip{number}" for number in range(1, 6)]
+
+
+def test_odd_names_of_subtitles_and_names_in_both_forms_of_unicode(work: Path, capsys) -> None:
+    nfc, nfd = (unicodedata.normalize(form, "Crème") for form in ("NFC", "NFD"))
+    subs, videos = work / "subtitles", work / "videos"
+    for old, new in (("clip0", nfd), ("clip1", f"2 {nfc}")):
+        (videos / f"{old}.mp4").rename(videos / f"{new}.mp4")
+    (subs / "clip0.en.srt").rename(subs / f"{nfc}.en-ehkg1hFWq8A.srt")
+    (subs / "clip1.en.srt").rename(subs / f"2 {nfd}.eng.sdh.srt")
+    (subs / "clip2.en.srt").rename(subs / "clip2.final.srt")
+    (subs / "clip3.en.srt").write_text(f"1\n00:00:01,000 --> {'9' * 400}:00:04,000\nlate\n")
+    assert prepare() == 1
+    found = failures(work)
+    assert set(found) == {"clip2", "clip3"} and "clip3.en.srt, line 2" in found["clip3"][1]
+    assert "subtitles/clip2.final.srt begins with the video's" in found["clip2"][1]
+    mine = work / "data" / "mine"
+    ids = {nfd, f"2 {nfc}", "clip4", "clip5"}  # as the videos are called
+    assert {line for split in ("train", "val") for line in (mine / f"{split}.lst").read_text().splitlines()} == ids
+    assert set(pickle.loads((mine / "raw_caption_dedup.pkl").read_bytes())) == ids
+    assert {path.stem for path in (mine / "features").glob("*.npy")} == ids
+    content = {name: {"start": [0], "end": [2], "text": ["a dog runs"]} for name in (nfc, f"2 {nfd}", "clip4", "clip5")}
+    (work / "raw_caption.json").write_text(json.dumps(content))
+    assert prepare(captions="raw_caption.json") == 1
+    assert set(failures(work)) == {"clip2", "clip3"} and not (mine / "captions_without_video.lst").exists()
+    assert set(pickle.loads((mine / "raw_caption_dedup.pkl").read_bytes())) == ids
+    for split in ("train", "val"):  # lists that came from another system
+        path = mine / f"{split}.lst"
+        path.write_text(unicodedata.normalize("NFD", path.read_text()))
+    lists = ("--train", str(mine / "train.lst"), "--val", str(mine / "val.lst"))
+    assert main(["shard", str(mine / "features"), "-o", str(mine / "shards"), *lists]) == 0
+    words = [str(work / "raw_caption.json"), "--bert-name", "bert", "-o", str(mine / "shards")]
+    assert main(["captions", "tokenize", *words]) == 0, capsys.readouterr().err
+    assert take_batch(work)["vmasks"].any()
 
 
 def test_captions_may_come_from_a_file_or_lie_beside_the_videos(work: Path) -> None:

@@ -55,6 +55,24 @@ def test_index_update_remove_and_look(capsys, videos: Path, grid_model: Path) ->
     assert (code, out) == (0, "2 taken out; 1 videos are left in library\n")
 
 
+def test_odd_subtitles_are_told_and_end_nothing(capsys, videos: Path, grid_model: Path) -> None:
+    (videos / "garden" / "dog.vtt").write_text(f"WEBVTT\n\n{'9' * 400}:00:01.000 --> 00:02.000\nsit\n")
+    (videos / "kitchen" / "soup.final.srt").write_text(subtitles(["unused"]))
+    (videos / "kitchen" / "soup.vtt").write_text("WEBVTT\n\n00:01.000 --> 00:02.000\nchop\n\nthe onion\n")
+    (videos / "kitchen" / "soup.srt").unlink()
+    code, out, err = mmpt(capsys, "index", "videos", "--model", grid_model)
+    assert code == 1 and out.startswith("3 added, 0 known, 0 failed")
+    told = err.splitlines()
+    assert len(told) == 3 and "soup.final.srt begins with the video's" in told[0]
+    assert "soup.vtt: 1 line is in no cue" in told[1] and told[1].startswith("mmpt: warning: ")
+    assert told[2].startswith("mmpt: captions not read: ") and "dog.vtt, line 3" in told[2]
+    assert {Path(video.path).stem: video.captions for video in VideoLibrary("library").videos()} == {
+        **{"pancake": 3, "soup": 1, "dog": 0}
+    }
+    code, _, err = mmpt(capsys, "index", "update")
+    assert code == 1 and len(err.splitlines()) == 3
+
+
 def test_a_small_library_needs_no_approximate_index(capsys, library_folder: Path) -> None:
     code, out, _ = mmpt(capsys, "index", "optimize")
     assert code == 0 and out.startswith("no index is made: the library has 25 windows")

@@ -1,5 +1,6 @@
 """The subtitle file that belongs to a video, and its captions."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -101,7 +102,10 @@ def test_automatic_captions_say_every_word_once_and_written_ones_are_left_alone(
 
 @pytest.mark.parametrize(
     ("name", "asked", "language"),
-    [("clip.srt", "", ""), ("clip.fr.srt", "", "fr"), ("clip.pt-BR.srt", "pt", "pt-BR"), ("clip.srt", "de", "de")],
+    [
+        *(("clip.srt", "", ""), ("clip.fr.srt", "", "fr"), ("clip.pt-BR.srt", "pt", "pt-BR"), ("clip.srt", "de", "de")),
+        *(("clip.ger.srt", "", "de"), ("clip.eng-US.srt", "eng", "en-US"), ("clip.French.sdh.srt", "", "fr")),
+    ],
 )
 def test_captions_know_their_language(tmp_path: Path, name: str, asked: str, language: str) -> None:
     write(tmp_path, name)
@@ -118,3 +122,74 @@ def test_a_file_that_is_said_to_be_of_another_language_has_another_digest(tmp_pa
 
     assert digest("clip.srt") == digest("clip.en.srt") == digest("clip.en-US.srt")  # all are stemmed as English
     assert len({digest("clip.srt"), digest("clip.de.srt"), digest("clip.fr.srt")}) == 3
+
+
+@pytest.mark.parametrize("rest", ["en-ehkg1hFWq8A", "eng", "en.sdh", "fil", "zh-Hans", "en.hi", "EN-us", "en.forced"])
+def test_subtitle_names_as_programs_write_them(tmp_path: Path, rest: str) -> None:
+    write(tmp_path, f"A. Title [x] (2).{rest}.vtt")
+    assert said(CaptionFinder(), tmp_path / "A. Title [x] (2).mp4") == [f"from A. Title [x] (2).{rest}.vtt"]
+
+
+@pytest.mark.parametrize(
+    ("names", "language", "chosen"),
+    [
+        (["clip.en.forced.srt", "clip.en.sdh.srt", "clip.de.srt"], "en", "clip.en.sdh.srt"),
+        (["clip.de.forced.srt", "clip.en.srt"], "", "clip.en.srt"),
+        (["clip.eng.srt", "clip.en-GB.srt"], "en", "clip.eng.srt"),
+        (["clip.en-GB.srt", "clip.eng.srt"], "EN-gb", "clip.en-GB.srt"),
+        (["clip.en.hi.srt", "clip.hi.srt"], "hi", "clip.hi.srt"),
+        (["clip.en-US.srt", "clip.en-GB.srt"], "en", "clip.en-GB.srt"),
+    ],
+)
+def test_the_best_of_several_files(tmp_path: Path, names: list[str], language: str, chosen: str) -> None:
+    write(tmp_path, *names)
+    assert said(CaptionFinder(language=language), tmp_path / "clip.mp4") == [f"from {chosen}"]
+
+
+def test_what_a_name_does_not_say_is_told(tmp_path: Path) -> None:
+    write(tmp_path, "clip.final.srt", "clip.srt", "clip-2.srt", "clips.srt", "talk.x.srt")
+    (tmp_path / "clip-2.mp4").touch()  # whose the second one is
+    finder = CaptionFinder()
+    found = finder.find(tmp_path / "clip.mp4")
+    assert len(found.captions("a", 9)) == 1 and len(found.notes) == 1
+    assert f"the name of {tmp_path / 'clip.final.srt'} begins with the video's" in found.notes[0]
+    found = finder.find(tmp_path / "talk.mp4")
+    assert not found.digest and not found.problem and "call it talk.en.srt" in found.notes[0]
+    assert finder.find(tmp_path / "clip-2.mp4").notes == ()
+
+
+def test_a_file_is_of_the_video_of_the_longest_name(tmp_path: Path) -> None:
+    write(tmp_path, "talk.en.srt", "talk.srt")
+    (tmp_path / "talk.en.mp4").touch()
+    finder = CaptionFinder(language="en")
+    assert said(finder, tmp_path / "talk.en.mp4") == ["from talk.en.srt"]
+    assert said(finder, tmp_path / "talk.mp4") == ["from talk.srt"]
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+@pytest.mark.parametrize("folder", [False, True])
+def test_nfd_names(tmp_path: Path, forms: tuple[str, str], folder: bool) -> None:
+    video, file = (unicodedata.normalize(form, "Crème brûlée") for form in forms)  # type: ignore[arg-type]
+    write(tmp_path, f"{file}.en.srt")
+    finder = CaptionFinder(tmp_path if folder else None)
+    assert said(finder, tmp_path / f"{video}.mp4") == [f"from {file}.en.srt"]
+
+
+def test_lines_that_stand_in_no_cue_are_told(tmp_path: Path) -> None:
+    (tmp_path / "clip.vtt").write_text("WEBVTT\n\n00:01.000 --> 00:02.000\nchop\n\nthe onion\n")
+    found = CaptionFinder().find(tmp_path / "clip.mp4")
+    assert [caption.text for caption in found.captions("a", 9)] == ["chop"]
+    assert "clip.vtt: 1 line is in no cue" in found.notes[0] and found.problem == ""
+
+
+def test_a_caption_that_ends_where_it_begins_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "clip.srt").write_text("00:01,0 --> 00:01,0\nnow\n\n00:02,000 --> 00:01,999\nthen\n")
+    found = CaptionFinder().find(tmp_path / "clip.mp4").captions("a", 9)
+    assert found == [Caption(1.0, 1.1, "now"), Caption(2.0, 2.1, "then")]
+
+
+@pytest.mark.parametrize("hour", ["99999999", "9" * 400])
+def test_an_hour_that_no_video_has_is_a_problem_of_the_file(tmp_path: Path, hour: str) -> None:
+    (tmp_path / "clip.vtt").write_text(f"WEBVTT\n\n00:01.000 --> {hour}:00:02.000\nchop\n")
+    problem = CaptionFinder().find(tmp_path / "clip.mp4").problem
+    assert "its subtitles are left out" in problem and "clip.vtt, line 3" in problem
