@@ -32,6 +32,7 @@ CLASSES = {  # dotted key -> the kind of class that it names
     "metric": "metric",
     "vectorpool_cls": "vectorpool",
     "retriever_cls": "retriever",
+    "retri_aligner_cls": "aligner",
 }
 PATH_ENDINGS = ("_path", "_dir", "_annotation")  # of the keys of a `dataset:` block that name files
 NO_PATHS = {entry.name for entry in fields(DatasetConfig)}  # but for those endings

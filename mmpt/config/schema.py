@@ -167,12 +167,15 @@ class TaskConfig:
         metric: registered name of what judges them.
         protocol: which way of measuring comes first: ``"fixed"``, or ``"paper"``, the original's with its faults.
         gen_param: how captions are written, for example ``{"num_beams": 5}``.
-        retri_epoch: epochs between two retrievals of clusters.
+        retri_epoch: the first epoch, counted from 1, that begins with a retrieval of clusters; None for never.
+        retri_interval: epochs from one retrieval to the next.
         num_cands: neighbours that a cluster is drawn from.
         vectorpool_cls: registered name of what collects the videos' vectors.
         retriever_cls: registered name of what finds neighbours.
-        per_rank: let neighbours come from one process's share of the videos only, as in the original.
-        retri_clips: clips of a video that say where it lies; None for the default.
+        per_rank: let neighbours come from one process's share of the videos only, as in the original; with false
+            they come from all.
+        retri_clips: clips of a video that say where it lies; None for as many as training draws, as in the original.
+        retri_aligner_cls: registered name of what draws these clips; None for the aligner of training.
     """
 
     task: str | None = None
@@ -183,13 +186,17 @@ class TaskConfig:
     protocol: str = "fixed"
     gen_param: Mapping[str, Any] | None = None
     retri_epoch: int | None = None
+    retri_interval: int = 1
     num_cands: int | None = None
     vectorpool_cls: str | None = None
     retriever_cls: str | None = None
-    per_rank: bool = False
+    per_rank: bool = True
     retri_clips: int | None = None
+    retri_aligner_cls: str | None = "VariedLenAligner"
 
-    RANGES: ClassVar[Mapping[str, Range]] = dict.fromkeys(("retri_epoch", "num_cands", "retri_clips"), POSITIVE)
+    RANGES: ClassVar[Mapping[str, Range]] = dict.fromkeys(
+        ("retri_epoch", "retri_interval", "num_cands", "retri_clips"), POSITIVE
+    )
 
     def __post_init__(self) -> None:
         check_ranges(self, "")

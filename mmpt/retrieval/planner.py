@@ -7,7 +7,7 @@ Source: Xu et al., VideoCLIP: Contrastive Pre-training for Zero-shot Video-Text 
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Unpack
 
@@ -21,7 +21,7 @@ from mmpt.retrieval.clusters import Drawn, draw_clusters, draw_queries
 from mmpt.retrieval.meter import RetriMeter
 from mmpt.retrieval.neighbours import Retriever, VectorRetriever
 from mmpt.retrieval.together import together
-from mmpt.retrieval.vectors import VIDEOS, Embedding, embed_videos, video_name
+from mmpt.retrieval.vectors import VIDEOS, Embedding, embed_videos
 from mmpt.utils.registry import lookup
 from mmpt.utils.seeding import generator
 
@@ -52,22 +52,41 @@ class Plan:
         )
 
 
-def is_due(epoch: int, retri_epoch: int | None) -> bool:
-    """Say whether an epoch plans anew; otherwise it keeps the clusters of the one before.
+def is_due(epoch: int, retri_epoch: int | None, retri_interval: int = 1) -> bool:
+    """Whether an epoch begins with a plan; otherwise it keeps the clusters of the one before.
 
     Args:
         epoch: from 0 on.
-        retri_epoch: epochs between two plans; None for never.
-
-    Returns:
-        Whether it does: in the first epoch, and every `retri_epoch` after it.
+        retri_epoch: the first epoch, counted from 1, that does; None for never.
+        retri_interval: epochs from one plan to the next.
 
     Raises:
-        ValueError: `retri_epoch` is below 1.
+        ValueError: a number is below 1.
     """
-    if retri_epoch is not None and retri_epoch < 1:
-        raise ValueError(f"retri_epoch is {retri_epoch}; it takes 1 or more, or null for never")
-    return retri_epoch is not None and epoch % retri_epoch == 0
+    for name, value in (("retri_epoch", retri_epoch), ("retri_interval", retri_interval)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} is {value}; it takes 1 or more, or null for never")
+    since = None if retri_epoch is None else epoch + 1 - retri_epoch
+    return since is not None and since >= 0 and since % retri_interval == 0
+
+
+def clips_of_plan(dataset: MMDataset, *, clips: int | None, aligner: str | None) -> MMDataset:
+    """The same videos, with the clips that say where they lie.
+
+    Args:
+        dataset: the items of training.
+        clips: how many of a video; None for as many as training draws.
+        aligner: registered name of what draws them; None for the aligner of training.
+
+    Raises:
+        ValueError: the name is not registered.
+    """
+    config = dataset.aligner.config
+    clips = clips or config.clip_per_video or config.subsampling or 1
+    draws = type(dataset.aligner)
+    if aligner is not None:
+        draws = lookup("aligner", aligner, where="retri_aligner_cls", may_import=True)
+    return replace(dataset, aligner=draws(replace(config, clip_per_video=clips, subsampling=clips)))
 
 
 def plan_clusters(
@@ -151,7 +170,7 @@ def plan_epoch(
         per_rank: as for `plan_clusters`.
         vectorpool: registered name of what makes a video's vector of those of its clips.
         retriever: registered name of what finds neighbours.
-        embedding: as for `embed_videos`: `clips`, `precision`, `num_workers` and `on_progress`.
+        embedding: as for `embed_videos`: `precision`, `num_workers` and `on_progress`.
 
     Returns:
         The plan.
@@ -182,7 +201,7 @@ def _each_once(dataset: MMDataset) -> list[int]:
     """The items whose video does not come up before: a video must not be its own hard negative."""
     first: dict[str, int] = {}
     for index in range(len(dataset)):
-        first.setdefault(video_name(dataset, index), index)
+        first.setdefault(dataset.meta.video_of(index), index)
     return list(first.values())
 
 

@@ -13,7 +13,6 @@ from mmpt.models.by_length import compute_by_length
 from mmpt.utils.registry import register
 
 VIDEOS = 64  # at a time, however many processes there are, so that their number changes no digit
-CLIPS = 4  # of a video, that say where it lies; all 16 that it trains with would cost a quarter of an epoch
 NAMED = 3  # videos that a message names
 
 Progress = Callable[[int, int], None]
@@ -49,7 +48,6 @@ class VideoVectorPool(VectorPool):
 class Embedding(TypedDict, total=False):
     """How videos are embedded; see `embed_videos`."""
 
-    clips: int | None
     precision: torch.dtype | None
     num_workers: int
     on_progress: Progress | None
@@ -62,12 +60,11 @@ def embed_videos(
     *,
     epoch: int,
     pool: VectorPool,
-    clips: int | None = None,
     precision: torch.dtype | None = None,
     num_workers: int = 0,
     on_progress: Progress | None = None,
 ) -> torch.Tensor:
-    """Embed videos with a model as it is now. The clips are the first of those that the epoch trains with.
+    """Embed videos with a model as it is now: all clips of their items.
 
     Args:
         model: encodes video and text apart; its parameters, its mode and the random state stay as they are.
@@ -75,7 +72,6 @@ def embed_videos(
         blocks: which videos are computed together.
         epoch: the pass whose clips are drawn.
         pool: makes a video's vector of those of its clips.
-        clips: how many of a video's clips are embedded, all when it has no more; None for 4.
         precision: torch.bfloat16 or torch.float16 to compute in; None for the parameters' own.
         num_workers: how many make batches ahead.
         on_progress: called with the number of videos done, and of all.
@@ -84,11 +80,8 @@ def embed_videos(
         float32 (videos of all blocks, D), on the CPU.
 
     Raises:
-        ValueError: a vector is NaN or infinite, or the model mixes video and text, or `clips` is below 1.
+        ValueError: a vector is NaN or infinite, or the model mixes video and text.
     """
-    clips = CLIPS if clips is None else clips
-    if clips < 1:
-        raise ValueError(f"retri_clips is {clips}; it takes 1 or more, or null for {CLIPS}")
     if not blocks:
         return torch.empty(0, 0)
     total, done, parts = sum(len(block) for block in blocks), 0, []
@@ -97,7 +90,7 @@ def embed_videos(
     with _evaluating(model):
         for block, batch in zip(blocks, loader, strict=True):
             with torch.autocast(model.device.type, dtype=precision, enabled=precision is not None):
-                vectors = _embed(model, batch, pool, clips)
+                vectors = _embed(model, batch, pool)
             _check_finite(vectors, dataset, block)
             parts.append(vectors)
             done += len(block)
@@ -106,27 +99,13 @@ def embed_videos(
     return torch.cat(parts)
 
 
-def video_name(dataset: MMDataset, index: int) -> str:
-    """Say what a video is called.
-
-    Args:
-        dataset: lists the videos.
-        index: which one.
-
-    Returns:
-        Its id.
-    """
-    video_id = dataset.meta[index][0]
-    return str(getattr(video_id, "video_id", video_id))
-
-
 @torch.inference_mode()
-def _embed(model: MMPTPreTrainedModel, batch: Mapping[str, Any], pool: VectorPool, clips: int) -> torch.Tensor:
+def _embed(model: MMPTPreTrainedModel, batch: Mapping[str, Any], pool: VectorPool) -> torch.Tensor:
     rows = {key: batch[key] for key in ("caps", "cmasks", "vfeats", "vmasks")}
     if rows["caps"].ndim == 2:  # one clip a video
         rows = {key: value.unsqueeze(1) for key, value in rows.items()}
-    clips = min(clips, rows["caps"].shape[1])
-    caps, cmasks, vfeats, vmasks = (value[:, :clips].flatten(0, 1) for value in rows.values())  # (B * K, ...)
+    clips = rows["caps"].shape[1]
+    caps, cmasks, vfeats, vmasks = (value.flatten(0, 1) for value in rows.values())  # (B * K, ...)
     pooled_text = compute_by_length(model.get_text_features, cmasks, (caps, cmasks), model.device)
     pooled_video = compute_by_length(
         model.get_video_features, vmasks, (vfeats, vmasks, caps[:, :2], cmasks[:, :2]), model.device
@@ -137,7 +116,7 @@ def _embed(model: MMPTPreTrainedModel, batch: Mapping[str, Any], pool: VectorPoo
 def _check_finite(vectors: torch.Tensor, dataset: MMDataset, block: Sequence[int]) -> None:
     bad = (~vectors.isfinite().all(dim=1)).nonzero()[:, 0].tolist()
     if bad:
-        names = ", ".join(video_name(dataset, block[row]) for row in bad[:NAMED]) + (", ..." if bad[NAMED:] else "")
+        names = ", ".join(dataset.meta.video_of(block[row]) for row in bad[:NAMED]) + (", ..." if bad[NAMED:] else "")
         raise ValueError(
             f"the model gives a vector that is NaN or infinite for {len(bad)} of {len(block)} videos ({names}), so "
             "that no neighbours can be found; go back to an earlier checkpoint, or train with a lower lr or in fp32"

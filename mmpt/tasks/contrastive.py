@@ -7,7 +7,7 @@ import torch
 
 from mmpt.datasets.mmdataset import MMDataset
 from mmpt.models.base import MMPTPreTrainedModel
-from mmpt.retrieval.planner import Plan, is_due, plan_epoch
+from mmpt.retrieval.planner import Plan, clips_of_plan, is_due, plan_epoch
 from mmpt.retrieval.vectors import Embedding
 from mmpt.tasks.base import Task
 from mmpt.utils.registry import register
@@ -17,7 +17,7 @@ CANDIDATES = 2  # for each video of a cluster, where a file does not say how man
 
 @register("task")
 class VideoRetriTask(Task):
-    """VideoCLIP's pre-training: every `retri_epoch` epochs, videos that the model finds alike are put together.
+    """VideoCLIP's pre-training: from epoch `retri_epoch` on, videos that the model finds alike are put together.
 
     Source: Xu et al., VideoCLIP (EMNLP 2021), section 3.3.
     """
@@ -50,13 +50,13 @@ class VideoRetriTask(Task):
     ) -> Plan | None:
         """Embed all videos and draw clusters of neighbours; see `Task.plan`."""
         options, size = self.options, dataset.meta.config.num_video_per_batch
-        if not is_due(epoch, options.retri_epoch):
+        if not is_due(epoch, options.retri_epoch, options.retri_interval):
             return None
         if size is None:
             raise ValueError("dataset.num_video_per_batch is not set; VideoRetriTask makes clusters of so many videos")
         return plan_epoch(
             model,
-            dataset,
+            clips_of_plan(dataset, clips=options.retri_clips, aligner=options.retri_aligner_cls),
             seed=seed,
             epoch=epoch,
             num_cands=options.num_cands or CANDIDATES * size,
@@ -66,7 +66,7 @@ class VideoRetriTask(Task):
             vectorpool=options.vectorpool_cls or "VideoVectorPool",
             retriever=options.retriever_cls or "VectorRetriever",
             per_rank=options.per_rank,
-            **{**embedding, "clips": options.retri_clips},
+            **embedding,
         )
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,26 @@ import torch
 import torch.multiprocessing as mp
 from torch import distributed
 
+from mmpt.config import load_config
+from mmpt.config.load import find_project_file
+from mmpt.config.schema import LossConfig, TaskConfig
 from mmpt.datasets import ClusterBatchSampler, ItemKey, MMDataset, build_dataset, build_loader, collate
 from mmpt.models.bert import load_bert_config
 from mmpt.models.build import build_model
 from mmpt.models.configuration import MMPTConfig
-from mmpt.retrieval import Plan, VideoVectorPool, embed_videos, is_due, plan_clusters, plan_epoch, planner, vectors
+from mmpt.processors.base import MetaProcessor
+from mmpt.processors.how2_aligners import VariedLenAligner
+from mmpt.retrieval import (
+    Plan,
+    VideoVectorPool,
+    clips_of_plan,
+    embed_videos,
+    is_due,
+    plan_clusters,
+    plan_epoch,
+    planner,
+)
+from mmpt.tasks.base import build_task
 from tests.processors.narrated import WIDTH, narrated, write_narrated
 
 VIDEOS, SIZE, CANDS = 23, 3, 6
@@ -94,11 +110,10 @@ def embed(model: Any, dataset: MMDataset, **more: Any) -> torch.Tensor:
 def test_a_video_lies_at_the_mean_of_its_clips(dataset: MMDataset, bert: Path, model_cls: str) -> None:
     model = make_model(bert, model_cls)
     for clips in (2, 5):
-        found = embed(model, dataset, clips=clips)
-        assert found.dtype == torch.float32 and torch.allclose(
-            found, plain_vectors(model, dataset, clips, 1), atol=1e-5
-        )
-    assert torch.equal(embed(model, dataset, clips=99), embed(model, dataset, clips=5))
+        drawn = clips_of_plan(dataset, clips=clips, aligner=None)
+        found = embed(model, drawn)
+        assert found.dtype == torch.float32 and torch.allclose(found, plain_vectors(model, drawn, clips, 1), atol=1e-5)
+    assert torch.equal(found, embed(model, dataset)), "which draws five as well"
 
 
 def test_embedding_leaves_everything_as_it_was(dataset: MMDataset, bert: Path) -> None:
@@ -221,10 +236,15 @@ def test_sizes_that_make_no_cluster() -> None:
 
 
 def test_which_epochs_plan() -> None:
-    assert [epoch for epoch in range(7) if is_due(epoch, 3)] == [0, 3, 6]
+    """Counted from 1, every epoch from `retri_epoch` on, as in the original; or, which is ours, not every one."""
+    assert [epoch + 1 for epoch in range(7) if is_due(epoch, 3)] == [3, 4, 5, 6, 7]
+    assert [epoch for epoch in range(7) if is_due(epoch, 1, 3)] == [0, 3, 6]
+    assert [epoch + 1 for epoch in range(7) if is_due(epoch, 2, 3)] == [2, 5]
     assert all(is_due(epoch, 1) for epoch in range(3)) and not any(is_due(epoch, None) for epoch in range(3))
     with pytest.raises(ValueError, match="retri_epoch is 0; it takes 1 or more"):
         is_due(0, 0)
+    with pytest.raises(ValueError, match="retri_interval is 0; it takes 1 or more"):
+        is_due(0, 1, 0)
 
 
 # --- plans of a model ---
@@ -232,7 +252,7 @@ def test_which_epochs_plan() -> None:
 
 def test_a_plan_of_a_model(dataset: MMDataset, model: Any, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "mmpt.retrieval"):
-        plan = plan_epoch(model, dataset, seed=1, epoch=1, clips=5, **SIZES)
+        plan = plan_epoch(model, dataset, seed=1, epoch=1, **SIZES)
     vectors = plain_vectors(model, dataset, 5, 1)
     assert plan.clusters == plan_clusters(vectors, seed=1, epoch=1, **SIZES).clusters
     assert len(plan.clusters) == VIDEOS // SIZE and plan.statistics["repeated_videos"] == 0
@@ -242,10 +262,8 @@ def test_a_plan_of_a_model(dataset: MMDataset, model: Any, caplog: pytest.LogCap
 def test_a_video_that_is_listed_again_takes_no_part(
     dataset: MMDataset, model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plainly = vectors.video_name
-    monkeypatch.setattr(
-        "mmpt.retrieval.planner.video_name", lambda data, index: plainly(data, 2 if index == 9 else index)
-    )
+    plainly = MetaProcessor.video_of
+    monkeypatch.setattr(MetaProcessor, "video_of", lambda meta, index: plainly(meta, 2 if index == 9 else index))
     plan = plan_epoch(model, dataset, seed=1, epoch=1, **SIZES)
     videos = {video for cluster in plan.clusters for video in cluster}
     assert plan.statistics["repeated_videos"] == 1 and 9 not in videos and max(videos) > 9
@@ -261,12 +279,36 @@ def test_batches_are_the_clusters_of_the_epoch(dataset: MMDataset, model: Any) -
         assert sorted(batches) == sorted(plan.clusters)
 
 
-def test_the_number_of_clips(dataset: MMDataset, model: Any) -> None:
-    default = plan_epoch(model, dataset, seed=1, epoch=1, **SIZES)
-    assert default == plan_epoch(model, dataset, seed=1, epoch=1, clips=4, **SIZES)
-    assert default != plan_epoch(model, dataset, seed=1, epoch=1, clips=1, **SIZES)
-    with pytest.raises(ValueError, match="retri_clips is 0; it takes 1 or more"):
-        plan_epoch(model, dataset, seed=1, epoch=1, clips=0, **SIZES)
+def planned(dataset: MMDataset, model: Any, epoch: int, **more: Any) -> Plan | None:
+    options = TaskConfig(task="VideoRetriTask", **{"retri_epoch": 1, "num_cands": SIZES["num_cands"], **more})
+    task = build_task(LossConfig("MMContraLoss"), options, clips=dataset.aligner.clips)
+    return task.plan(model, dataset, seed=1, epoch=epoch, rank=0, world=1)
+
+
+def test_a_plan_embeds_what_the_original_does(dataset: MMDataset, model: Any) -> None:
+    """As many clips as training draws of a video, each with the seconds in which its text is said."""
+    config = dataset.meta.config
+    varied = replace(dataset, aligner=VariedLenAligner(replace(config, subsampling=config.clip_per_video)))
+    assert varied[0]["caps"].shape[0] == 5
+    plan = planned(dataset, model, 1)
+    assert plan == plan_epoch(model, varied, seed=1, epoch=1, **SIZES)
+    own = planned(dataset, model, 1, retri_aligner_cls=None)
+    assert own == plan_epoch(model, dataset, seed=1, epoch=1, **SIZES) != plan
+    assert planned(dataset, model, 1, retri_clips=1) != plan
+    with pytest.raises(ValueError, match=r"'VariedLenAlignr' \(retri_aligner_cls\).*did you mean 'VariedLenAligner'"):
+        planned(dataset, model, 1, retri_aligner_cls="VariedLenAlignr")
+
+
+def test_a_task_plans_from_its_epoch_on(dataset: MMDataset, model: Any) -> None:
+    due = [planned(dataset, model, epoch, retri_epoch=2) is not None for epoch in range(4)]
+    assert due == [False, True, True, True]
+    assert planned(dataset, model, 1, retri_interval=2) is None
+
+
+def test_the_papers_files_plan_as_the_original() -> None:
+    task = load_config(find_project_file("retri/videoclip/how2.yaml")).task
+    assert (task.retri_epoch, task.retri_interval, task.retri_clips) == (1, 1, None)
+    assert task.per_rank and task.retri_aligner_cls == "VariedLenAligner"
 
 
 def test_processes_need_a_group(dataset: MMDataset, model: Any) -> None:

@@ -82,6 +82,7 @@ def narrated_yaml(world: Path, folder: Path, project: str = VIDEOCLIP, **more: A
     else:
         values |= {"dataset.sampled_video_max_len": 8, "dataset.num_video_per_batch": 2, "dataset.clip_per_video": 3}
         values |= {"num_cands": 4, "model.num_hidden_video_layers": 1}
+        values |= {"per_rank": False}  # so that any number of processes plans alike
     tree = yaml.safe_load((ROOT / "projects" / project).read_text())
     for key, value in {**values, **{key.replace("__", "."): value for key, value in more.items()}}.items():
         *blocks, last = key.split(".")
