@@ -27,6 +27,13 @@ def fork_server() -> ForkServerContext:
     return context
 
 
+def restore_signals() -> None:
+    """Let this process be asked to stop, also where the tests run under nohup or in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class ForkedProcess:
     """A function in a process of its own, with that part of `subprocess.Popen` that tests use."""
 
@@ -125,7 +132,7 @@ def _call(
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run under nohup
+    restore_signals()
     try:
         sys.exit(function(*arguments))
     finally:

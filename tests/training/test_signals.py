@@ -2,11 +2,22 @@
 
 import signal
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from mmpt.training import signals
 from mmpt.training.signals import Stop
+from tests.processes import restore_signals
+
+
+@pytest.fixture(autouse=True)
+def _heard() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    restore_signals()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_the_same_wish_told_twice_is_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from transformers import BertConfig, BertModel
 from mmpt.cli.main import main
 from tests.conftest import ROOT
 from tests.homes import make_bert
-from tests.processes import fork_server
+from tests.processes import fork_server, restore_signals
 from tests.processors.narrated import WIDTH, write_narrated
 
 SIZES: dict[str, Any] = {
@@ -102,6 +102,7 @@ def train(path: Path, *words: str) -> int:
 
 def child(words: Sequence[str], told: Path, variables: dict[str, str]) -> None:
     """Run `mmpt` in a process of its own; what it says goes to a file."""
+    restore_signals()
     file = os.open(told, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(file, stream)
