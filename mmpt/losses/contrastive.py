@@ -103,6 +103,10 @@ class MMContraLoss(PairLoss):
 class MILNCELoss(Loss):
     """Finds a video's texts where several may be right, none of them surely: the right ones count together.
 
+    This is the paper's formula. The paper's public code counts a video's own candidates twice in the denominator, once
+    among its scores and once among those of its texts: -log(p / (2p + n)). That is larger, by at most log 2, which it
+    ends at where ours ends at 0, and its gradient is smaller.
+
     Source: Miech et al., End-to-End Learning of Visual Representations from Uncurated Instructional Videos (CVPR 2020),
     equation 2.
     """
