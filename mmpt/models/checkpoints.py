@@ -4,6 +4,7 @@ Parameter names are the same on both sides, so mapping is checking: what is miss
 listed, not ignored.
 """
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,8 @@ from mmpt.models.folder import CONFIG_NAME, WEIGHTS, read_config
 from mmpt.models.original import read_original, write_original
 from mmpt.models.sizes import refuse, shapes_of, weight_faults
 from mmpt.utils.statedict import find_non_finite, listed, prefix_hint, read_tensors, unwrap
+
+logger = logging.getLogger(__name__)
 
 SHOWN = 8  # names listed of each kind of problem
 _HARMLESS = ("position_ids", "seg_embeddings.weight")  # computed; never used
@@ -120,6 +123,8 @@ def load_state(
     tensors = {name: state[name].to(dtype or state[name].dtype, copy=True) for name in own if name in state}
     unused = {name: torch.zeros(tensor.shape) for name, tensor in own.items() if name not in state}
     model.load_state_dict({**tensors, **unused}, assign=True)
+    if dtype is not None:  # who keeps each tensor's own converts, and refuses
+        _warn_of_non_finite(tensors, source)
     model.tie_weights()
     _fill_buffers(model)
 
@@ -279,6 +284,12 @@ def _read_folder(folder: Path, *, dtype: torch.dtype | None) -> MMPTPreTrainedMo
     load_state(model, stored, source=str(folder), dtype=dtype)
     model.config.name_or_path = str(folder)
     return model
+
+
+def _warn_of_non_finite(state: Mapping[str, torch.Tensor], source: str) -> None:
+    suspects = {name: tensor for name, tensor in state.items() if not torch.isfinite(tensor.sum())}
+    if found := find_non_finite(suspects):
+        logger.warning("%s holds values that are no numbers, and its results will be none: %s", source, listed(found))
 
 
 def _refuse_non_finite(state: Mapping[str, torch.Tensor], path: str | os.PathLike[str], allowed: bool) -> None:

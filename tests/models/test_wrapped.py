@@ -145,6 +145,16 @@ def test_weights_that_are_no_numbers_are_refused_unless_asked_for(
         to_original(tmp_path / "folder", tmp_path / "b.pt")
 
 
+def test_a_model_of_weights_that_are_no_numbers_says_so(
+    tmp_path: Path, state: State, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = {name: tensor.clone() for name, tensor in state.items()}
+    broken["text_encoder.pooler.dense.bias"][3] = float("nan")
+    write_original(tmp_path / "a.pt", broken)
+    load_original(tiny_model(), tmp_path / "a.pt")
+    assert "holds values that are no numbers" in caplog.text and "pooler.dense.bias (1 NaN of 32 values)" in caplog.text
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_numbers_of_any_precision_are_looked_at(tmp_path: Path, state: State, dtype: torch.dtype) -> None:
     other = {name: tensor.to(dtype) for name, tensor in state.items()}

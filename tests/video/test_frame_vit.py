@@ -47,6 +47,27 @@ MODELS = {
 WIDTHS = {"clip": 12, "clip-vision": 16, "siglip": 16, "dinov2": 16, "vit": 16}
 
 
+ABSURD = [
+    ("num_hidden_layers", 1_000_000, "num_hidden_layers is 1000000, and the weights have"),
+    ("num_hidden_layers", 3, "lack 16 tensors of layers"),
+    ("hidden_size", 10**9, "hidden_size is 1000000000"),
+    ("hidden_size", -16, "hidden_size is -16"),
+    ("hidden_size", "16", "is no model of transformers|cannot be loaded"),
+    ("image_size", None, "is no model of transformers|cannot be loaded"),
+    ("_attn_implementation", "evil/kernel", "which would fetch code"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "message"), ABSURD)
+def test_an_absurd_config_json_is_told(folders: Path, tmp_path: Path, key: str, value: Any, message: str) -> None:
+    for file in (folders / "vit").iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, key: value}))
+    with pytest.raises(ValueError, match=message):
+        FrameViTBackbone(tmp_path)(np.zeros((1, 2, SIDE, SIDE, 3), np.uint8))
+
+
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("encoders")

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import json
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from transformers import AutoConfig, AutoModel, PretrainedConfig
 from mmpt.utils.content import remembered_hash
 from mmpt.utils.places import locate
 from mmpt.utils.registry import register
+from mmpt.utils.statedict import listed, read_json_object, read_shapes
 from mmpt.video.backbones.s3d import check_device
 
 CODE = 1  # raise it whenever the same weights and frames would give other numbers
@@ -29,6 +31,9 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 SETTINGS = ("preprocessor_config.json", "processor_config.json")  # one of them says how pixels are prepared
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")  # the first that there are
 EXAMPLE = "for example --model openai/clip-vit-base-patch32, or a folder that save_pretrained wrote"
+MAX_LAYERS, MAX_SIZE = 1024, 1 << 20
+LAYERS = ("num_hidden_layers", "num_layers", "n_layer", "n_layers", "depth")
+SIZES = ("_size", "_dim", "_channels", "_heads", "_embeddings", "width")
 POOLED = ("clip", "siglip")  # model types whose pooled output is trained
 
 
@@ -176,9 +181,16 @@ class FrameViTBackbone:
     @functools.cached_property
     def _network(self) -> Any:
         try:
-            network = AutoModel.from_pretrained(self._folder, dtype=DTYPES[self.precision], trust_remote_code=False)
+            _check_sizes(self._folder, self._weight_files)
+            network, report = AutoModel.from_pretrained(
+                self._folder, dtype=DTYPES[self.precision], trust_remote_code=False, output_loading_info=True
+            )
         except Exception as error:  # damaged weights raise whatever their bytes lead to
             raise ValueError(f"the image encoder {self.model} cannot be loaded: {_first_line(error)}") from error
+        if missing := sorted(
+            name for name in report["missing_keys"] if "layers." in name or ".layer." in name
+        ):  # made up by transformers
+            raise ValueError(f"the weights of {self.model} lack {len(missing)} tensors of layers: {listed(missing)}")
         network = network.eval().to(self.device)
         if hasattr(network, "text_model"):
             network.text_model = None  # of no use here, and of as many bytes
@@ -219,7 +231,7 @@ class FrameViTBackbone:
     def _config(self) -> PretrainedConfig:
         try:
             return AutoConfig.from_pretrained(self._folder, trust_remote_code=False)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # values of wrong types raise whatever they lead to
             raise ValueError(f"{self.model} is no model of transformers: {_first_line(error)}") from error
 
     @property
@@ -246,6 +258,29 @@ class FrameViTBackbone:
                 f"the image encoder {self.model!r} is no folder, and the hub gives none of that name "
                 f"({_first_line(error)}); {EXAMPLE}"
             ) from error
+
+
+def _check_sizes(folder: Path, weights: Sequence[Path]) -> None:
+    """Refuse a config.json with numbers that would take all time or memory, and one that sends for code."""
+    file = folder / "config.json"
+    safe = all(path.suffix == ".safetensors" for path in weights)
+    tensors = sum(len(read_shapes(path)) for path in weights) if safe else MAX_LAYERS
+    for key, value in _pairs(read_json_object(file)):
+        if key.endswith("attn_implementation") and "/" in str(value):
+            raise ValueError(f"{file}: {key} is {value!r:.60}, which would fetch code; take the key out")
+        limit = tensors if key in LAYERS else MAX_SIZE if key.endswith(SIZES) else None
+        if limit is not None and type(value) in (int, float) and not 0 <= value <= limit:
+            about = (
+                f"the weights have {tensors:,} tensors" if key in LAYERS else f"{MAX_SIZE:,} is the largest believed"
+            )
+            raise ValueError(f"{file}: {key} is {value}, and {about}")
+
+
+def _pairs(values: Any) -> Iterator[tuple[str, Any]]:
+    """Every key with its value, those of inner blocks as well."""
+    for key, value in values.items() if isinstance(values, dict) else ():
+        yield str(key), value
+        yield from _pairs(value)
 
 
 def _first_line(error: Exception) -> str:
