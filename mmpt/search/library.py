@@ -69,6 +69,7 @@ class VideoLibrary:
         **loading: Any,
     ) -> None:
         self.address = os.fspath(address)
+        self._where = str(local_folder(address) or address)  # the current folder may change
         self._lock = threading.RLock()
         self._model = model
         self._loading = loading
@@ -91,7 +92,7 @@ class VideoLibrary:
             FileNotFoundError: nothing was put into the library yet.
         """
         if self._store is None:
-            self._store = Store.open(self.address)
+            self._store = Store.open(self._where)
         return self._store
 
     @property
@@ -117,7 +118,7 @@ class VideoLibrary:
         """The windows' vectors, as they are now."""
         with self._lock:
             if self._matrix is None:
-                self._matrix = WindowMatrix.open(self.store, side_folder(self.address) / "matrix")
+                self._matrix = WindowMatrix.open(self.store, side_folder(self._where) / "matrix")
             self._matrix.refresh()
             return self._matrix
 
@@ -387,8 +388,8 @@ class VideoLibrary:
         """The store, made now if there is none."""
         with self._lock:
             if self._store is None:
-                place = describe_place(self.scorer.place, local_folder(self.address))
-                self._store = Store.create(self.address, describe(self.scorer), place)
+                place = describe_place(self.scorer.place, local_folder(self._where))
+                self._store = Store.create(self._where, describe(self.scorer), place)
                 self._check_model(self.scorer)  # another process may have made it meanwhile
             return self._store
 
@@ -405,7 +406,7 @@ class VideoLibrary:
 
     def _ingest(self, store: Store, on_event: Listener | None) -> Ingest:
         store.index_words()  # of a library that an earlier version made
-        return Ingest(store, self._encoder, side_folder(self.address) / "claims", on_event)
+        return Ingest(store, self._encoder, side_folder(self._where) / "claims", on_event)
 
     def _encoder(self) -> Scorer:
         """The model, where its video network is the one that the library's features come from."""

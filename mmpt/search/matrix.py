@@ -68,7 +68,7 @@ class WindowMatrix:
         Raises:
             OSError: the file cannot be written.
         """
-        matrix = cls(store, _writable(Path(folder), store.address) / FILE)
+        matrix = cls(store, _writable(Path(folder), str(store.folder or store.address)) / FILE)
         matrix.refresh()
         return matrix
 

@@ -2,7 +2,9 @@
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +63,14 @@ def load_own(store: Store, **loading: Any) -> Scorer:
     """
     made = store.about["model"]
     problems: list[tuple[str, Exception | str]] = []
+    tried: set[ModelPlace] = set()
     for name, home in _places(store):
         with at_home(home):
             place = find_place(name)
-            if not place.path and made["name"] not in PUBLISHED:
+            place = replace(place, home="") if os.path.isdir(place.path) else place  # paths in a folder need no home
+            if place in tried or not (place.path or made["name"] in PUBLISHED):
                 continue
+            tried.add(place)
             try:
                 scorer = load(name, **loading)
             except (OSError, ValueError) as error:
@@ -75,8 +80,12 @@ def load_own(store: Store, **loading: Any) -> Scorer:
             problems.append((place.path, f"it has other weights there ({fingerprint(scorer.model)[:12]})"))
             continue
         scorer.name = made["name"]
-        if home or name != made["name"]:
-            logger.info("the model of %s was found at %s", store.address, place.path or place.home)
+        if name != made["name"] and not store.model_place:  # of an earlier version, which kept no more than a name
+            warnings.warn(
+                f"the library at {store.address} calls its model {made['name']!r}, as seen from a folder that it does "
+                f"not tell; it was found at {place.path}, and mmpt index update --model {place.path} remembers it",
+                stacklevel=2,
+            )
         return scorer
     if len(problems) == 1 and isinstance(error := problems[0][1], Exception) and made["name"] not in PUBLISHED:
         raise error

@@ -11,7 +11,6 @@ import logging
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -63,6 +62,9 @@ class Store(Upkeep):
         database: its tables.
         about: what the library is.
         model_place: where its model lay, as of `mmpt.search.own_model`; empty where that is not known.
+
+    Attributes:
+        folder: the folder it lies in; None where it is no folder of this machine.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Store(Upkeep):
     ) -> None:
         super().__init__(database)
         self.address = address
+        self.folder = local_folder(address)  # of a relative one now: the current folder may change
         self.about = about
         self.model_place = model_place or {}
         self._widened, self._words_indexed, self._told = False, False, False
@@ -134,11 +137,6 @@ class Store(Upkeep):
         self._database.widen("about", ABOUT)
         self._database.set("about", {"model_place": json.dumps(model_place)})
         self.model_place = model_place
-
-    @property
-    def folder(self) -> Path | None:
-        """The folder it lies in; None where it is no folder of this machine."""
-        return local_folder(self.address)
 
     @property
     def dim(self) -> int:
