@@ -10,7 +10,8 @@ from mmpt.models.scorer import Scorer
 from mmpt.search.copies import holds
 from mmpt.search.library import VideoLibrary
 from mmpt.search.records import VideoRecord
-from mmpt.search.sources import absolute, same_spelling
+from mmpt.search.sources import absolute
+from mmpt.utils.names import normal_name
 from mmpt.video.features import Progress
 
 
@@ -93,8 +94,8 @@ def _record(library: VideoLibrary, video: str | os.PathLike[str]) -> VideoRecord
     if os.fspath(video) in records:
         return records[os.fspath(video)]
     path = absolute(video)
-    name = same_spelling(str(path))
-    found = next((r for r in records.values() if name in map(same_spelling, r.paths)), None)
+    name = normal_name(str(path))
+    found = next((r for r in records.values() if name in map(normal_name, r.paths)), None)
     if found is None or not path.is_file() or path.stat().st_mtime == found.modified:
         return found
     return found if holds(str(path), found.id) else None

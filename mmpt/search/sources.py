@@ -1,13 +1,13 @@
 """What a library was asked to index: folders and files, and the videos that they are now."""
 
 import os
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from mmpt.search.narration import CaptionFinder
 from mmpt.search.store_tables import Source
+from mmpt.utils.names import normal_name
 from mmpt.video.finding import listed_endings, videos_below
 
 Listed = list[tuple[Path, Source]]
@@ -18,17 +18,12 @@ def absolute(path: str | os.PathLike[str]) -> Path:
     return _as_spelled(Path(os.path.abspath(os.path.expanduser(path))))
 
 
-def same_spelling(path: str) -> str:
-    """Give the form of a path that all its spellings in Unicode have: macOS writes "é" as two signs, others as one."""
-    return unicodedata.normalize("NFC", path)
-
-
 def is_same_name(path: str, other: str) -> bool:
     """Whether two paths are spellings of one name, on a disk that takes both for the same file."""
     if path == other:
         return True
     try:
-        return same_spelling(path) == same_spelling(other) and os.path.samefile(path, other)
+        return normal_name(path) == normal_name(other) and os.path.samefile(path, other)
     except OSError:
         return False
 
@@ -39,7 +34,7 @@ def _as_spelled(path: Path) -> Path:
         return path
     parent = _as_spelled(path.parent)
     try:
-        names = [name for name in os.listdir(parent) if same_spelling(name) == same_spelling(path.name)]
+        names = [name for name in os.listdir(parent) if normal_name(name) == normal_name(path.name)]
     except OSError:
         names = []
     return parent / min(names, default=path.name)
@@ -64,7 +59,7 @@ def check_name(path: str | os.PathLike[str]) -> None:
 
 def is_below(path: str, folder: str) -> bool:
     """Whether a path is a folder's, or that of something below it, in whatever spelling of Unicode."""
-    path, folder = same_spelling(path), same_spelling(folder)
+    path, folder = normal_name(path), normal_name(folder)
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
@@ -129,8 +124,8 @@ def wanted_again(sources: Iterable[Source], listed: Listed) -> list[Source]:
     Returns:
         Sources of their own, no longer excluded.
     """
-    excluded = {same_spelling(source.path): source.path for source in sources if source.excluded}
-    asked = [(excluded.get(same_spelling(str(path))), source) for path, source in listed]
+    excluded = {normal_name(source.path): source.path for source in sources if source.excluded}
+    asked = [(excluded.get(normal_name(str(path))), source) for path, source in listed]
     return [replace(source, path=path) for path, source in asked if path is not None]
 
 
@@ -142,17 +137,17 @@ class SourceLookup:
     """
 
     def __init__(self, sources: Iterable[Source]) -> None:
-        self._sources = {same_spelling(source.path): source for source in sources}
+        self._sources = {normal_name(source.path): source for source in sources}
         self._finders: dict[Source, CaptionFinder] = {}
 
     def is_excluded(self, path: str) -> bool:
         """Whether a file was taken out."""
-        source = self._sources.get(same_spelling(path))
+        source = self._sources.get(normal_name(path))
         return source is not None and source.excluded
 
     def source(self, path: str) -> Source | None:
         """Find the source of a file: the innermost folder, or the file; None where it was taken out or is of none."""
-        place = Path(same_spelling(path))
+        place = Path(normal_name(path))
         found = next((self._sources[str(top)] for top in (place, *place.parents) if str(top) in self._sources), None)
         return None if found is None or found.excluded else found
 
