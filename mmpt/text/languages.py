@@ -44,8 +44,8 @@ _WORDS = """
 arm bar ben cat che doi fry fur hat her ice kat kin lug mag may nap new pan rom rum run sag sat sin sun ton war
 am as be he hi id is it my no or so to
 """
-# en, en-US, pt_BR, zh-Hans, es-419, en-orig; and en-ehkg1hFWq8A, a named track of YouTube: an id of 11 characters
-_TAG = re.compile(r"([A-Za-z]{2,12})((?:[-_][A-Za-z0-9]{2,8})*)(?:-[A-Za-z0-9_-]{11})?")
+# en, en-US, pt_BR, zh-Hans, es-419, en-orig, en-x-autogen; and en-ehkg1hFWq8A, a named track of YouTube with its id
+_TAG = re.compile(r"([A-Za-z]{2,12})((?:[-_][A-Za-z0-9]{1,8})*)(?:-[A-Za-z0-9_-]{11})?")
 
 
 def language_code(tag: str) -> str:

@@ -50,9 +50,9 @@ SEPARATORS = " ._-(["  # that may stand between a video's name and what a subtit
 PARTIAL = 3
 ENDINGS = {"avi", "flac", "m4a", "m4v", "mkv", "mov", "mp3", "mp4", "ogg", "wav", "webm"}  # clip.mp4.srt, from Whisper
 KINDS = {  # what a name says besides the language; of several files the one of the lowest number is taken
-    **dict.fromkeys(("default", "full", "orig", "original", *ENDINGS), 0),
-    **dict.fromkeys(("cc", "hi", "sdh"), 1),  # with sounds, for those who do not hear them
-    **dict.fromkeys(("asr", "auto", "generated"), 2),
+    **dict.fromkeys(("captions", "default", "full", "orig", "original", "subs", "subtitles", *ENDINGS), 0),
+    **dict.fromkeys(("cc", "closedcaptions", "hi", "sdh"), 1),  # with sounds, for those who do not hear them
+    **dict.fromkeys(("asr", "auto", "autogen", "generated", "translated"), 2),
     **dict.fromkeys(("commentary", "forced", "foreign", "signs", "songs"), PARTIAL),  # not all that is said
 }
 ALONE = ENDINGS | {"cc", "default", "forced", "sdh"}  # of these, without a language, at the end of any name

@@ -12,7 +12,7 @@ from tests.conftest import SHARED
 
 LANGUAGES = [
     *("en", "EN", "En", "eng", "ENG", "en-US", "en_GB", "en-us", "pt-BR", "zh-Hans", "zh-Hant-TW", "es-419", "en-orig"),
-    *("sr-Latn", "fil", "yue", "ceb", "iw", "und", "deu", "ger", "nob", "english", "German"),
+    *("sr-Latn", "en-x-autogen", "fil", "yue", "ceb", "iw", "und", "deu", "ger", "nob", "english", "German"),
     *("en-ehkg1hFWq8A", "en-nP7-2PuUl7o", "en--a_b-c_d-ef", "en-US-ehkg1hFWq8A"),  # named tracks of YouTube
 ]
 REST = [
