@@ -62,6 +62,7 @@ CANDIDATES = (
     *("dataset.aligner=How2MILNCEAligner", "dataset.meta_processor=ShardedHow2MetaProcessor"),
     *("dataset.video_processor=ShardedVideoProcessor", "dataset.text_processor=ShardedTextProcessor"),
     *("dataset.num_video_per_batch=null", "dataset.clip_per_video=null", "fairseq.dataset.batch_size=128"),
+    "fairseq.dataset.batch_sampler=shuffled",  # so that every batch has 128 pairs, as the others' have
 )
 
 

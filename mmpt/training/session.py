@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mmpt.config import RunConfig
-from mmpt.config.training import OptimConfig
+from mmpt.config.training import LoaderConfig, OptimConfig
 from mmpt.datasets.mmdataset import MMDataset, build_dataset
 from mmpt.models.base import MMPTPreTrainedModel
 from mmpt.models.build import build_config
@@ -109,6 +109,8 @@ def prepare(run: RunConfig, processes: Processes, options: Options, observe: Cal
         notes += start(model, run, options)
     else:
         notes.append(f"going on after epoch {state.progress.epoch}, update {state.progress.updates:,}")
+    if run.dataset.num_video_per_batch and run.loader.batch_sampler != LoaderConfig.batch_sampler:
+        notes.append("a batch is a cluster of dataset.num_video_per_batch videos, whatever batch_sampler says")
     _switch(model, optim)
     processes_seen: dict[str, Any] = {"seed": optim.seed, "device": processes.device}
     task = build_task(run.loss, run.task, clips=dataset.aligner.clips)

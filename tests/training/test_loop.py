@@ -90,8 +90,10 @@ def test_half_precision_comes_close(world: Path, tmp_path: Path) -> None:
 
 def test_fp16_without_cuda_is_told(world: Path, tmp_path: Path, capsys) -> None:
     exact = run(world, tmp_path / "a")
-    assert run(world, tmp_path / "b", fairseq__common__fp16=True) == exact
-    assert "fp16 is for CUDA; on cpu this computes in fp32" in capsys.readouterr().out
+    assert run(world, tmp_path / "b", fairseq__common__fp16=True, fairseq__dataset__batch_sampler="shuffled") == exact
+    said = capsys.readouterr().out
+    assert "fp16 is for CUDA; on cpu this computes in fp32" in said
+    assert "a batch is a cluster of dataset.num_video_per_batch videos, whatever batch_sampler says" in said
 
 
 def test_the_average_is_what_is_evaluated_and_written(world: Path, tmp_path: Path) -> None:

@@ -141,6 +141,8 @@ def test_other_settings_are_told_by_their_keys(world: Path, tmp_path: Path, caps
     told = capsys.readouterr().err
     assert "dataset.max_len was 24, and is 23 now" in told and "num_cands was 4, and is 5 now" in told
     assert "fairseq.optimization.lr was [0.002], and is [0.5] now" in told and "--accept-changes" in told
+    assert train(changed, "fairseq.dataset.batch_sampler=shuffled") == 2
+    assert "batch_sampler was 'consecutive', and is 'shuffled' now" in capsys.readouterr().err
     assert (tmp_path / "runs" / STATE).read_bytes() == before
     assert train(changed, "--accept-changes") == 0
     assert [line["update"] for line in curve(tmp_path)] == list(range(1, 11))
