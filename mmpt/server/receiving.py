@@ -16,6 +16,7 @@ from uuid import uuid4
 from anyio import to_thread
 from starlette.requests import ClientDisconnect
 
+from mmpt.server.claims import Claim, claim
 from mmpt.server.errors import ProblemError
 
 HEAD = 64  # bytes that say what a file is
@@ -38,12 +39,14 @@ class Received:
         id: the first 16 digits of its SHA-256, the id that a library gives it.
         suffix: that its content has.
         size: in bytes.
+        claim: keeps other servers of the folder from taking it for a leftover; to be released.
     """
 
     path: Path
     id: str
     suffix: str
     size: int
+    claim: Claim
 
 
 def suffix_of(head: bytes) -> str | None:
@@ -90,22 +93,23 @@ async def receive(body: AsyncIterator[bytes], folder: Path, *, announced: int | 
     if announced is not None and announced > most:
         raise _too_large(most)
     _check_disk(folder, announced or 0)
-    path = folder / f"{uuid4().hex}{PART}"
+    while (part := claim(folder / f"{uuid4().hex}{PART}", create=True)) is None:
+        pass  # another server took it for a leftover in the moment before it was locked
     try:
-        return await _write(body, path, most)
+        return await _write(body, part, most)
     except BaseException as error:
-        path.unlink(missing_ok=True)
+        part.path.unlink(missing_ok=True)
+        part.release()
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise _full_disk() from None
         raise
 
 
-async def _write(body: AsyncIterator[bytes], path: Path, most: int) -> Received:
+async def _write(body: AsyncIterator[bytes], claim: Claim, most: int) -> Received:
     digest, size, head, suffix = hashlib.sha256(), 0, b"", None
     begin = time.monotonic()
     parts = aiter(body)
-    with path.open("xb") as file:
-        os.chmod(path, 0o600)
+    with claim.path.open("r+b") as file:
         with contextlib.suppress(StopAsyncIteration):
             while True:
                 part = await _next(parts)
@@ -115,7 +119,7 @@ async def _write(body: AsyncIterator[bytes], path: Path, most: int) -> Received:
                 if size < SLOWEST * (time.monotonic() - begin - SILENCE):
                     raise ProblemError(400, f"less than {SLOWEST >> 10} KiB a second came", "use a faster connection")
                 if size % STRIDE < len(part):
-                    _check_disk(path.parent, 0)
+                    _check_disk(claim.path.parent, 0)
                 if len(head) < HEAD:
                     head = (head + part)[:HEAD]
                     suffix = _known(head) if len(head) == HEAD else None
@@ -123,7 +127,7 @@ async def _write(body: AsyncIterator[bytes], path: Path, most: int) -> Received:
                 digest.update(part)
         suffix = suffix or _known(head)
         await to_thread.run_sync(_flush, file)
-    return Received(path, digest.hexdigest()[:ID_LETTERS], suffix, size)
+    return Received(claim.path, digest.hexdigest()[:ID_LETTERS], suffix, size, claim)
 
 
 async def _next(parts: AsyncIterator[bytes]) -> bytes:

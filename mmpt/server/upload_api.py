@@ -55,7 +55,7 @@ async def upload(
 @router.get("/api/uploads", responses=answers(404), summary="The last uploads")
 async def uploads(place: HallOf) -> list[UploadState]:
     """Say what becomes of the last uploads, the newest first."""
-    return [_state(one) for one in _on(place.uploads).list()]
+    return [_state(one) for one in _on(place.uploads).recent()]
 
 
 @router.get("/api/uploads/{upload_id}", responses=answers(404), summary="An upload")

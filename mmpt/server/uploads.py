@@ -12,16 +12,17 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import uuid4
 
 from anyio import to_thread
 
 from mmpt.search.records import VideoRecord
+from mmpt.server.claims import Claim, claim
 from mmpt.server.errors import BusyError
 from mmpt.server.limits import Gate
 from mmpt.server.pictures import package_environment
-from mmpt.server.receiving import PART, receive, shown_name
+from mmpt.server.receiving import PART, Received, receive, shown_name
 from mmpt.server.settings import Settings
 from mmpt.utils.files import atomic_path
 from mmpt.utils.parallel import cores
@@ -30,6 +31,10 @@ MAX_WAITING = 8  # received videos whose turn is not yet
 MAX_TOLD = 100  # uploads that are remembered
 CUT_SHORT = "the process that read it ended, for want of time or memory or for damage in the video"
 NAMES = ".json"  # ending of the file, beside a video, that holds its name
+PENDING = ".pending"  # ending of a file that is there until the video is indexed, claimed by the server that sees to it
+RESCAN_INTERVAL_S = 5.0  # between looks for what another server of the folder left behind
+CLAIM_RETRIES, CLAIM_RETRY_S = 3, 0.05
+ELSEWHERE = "the same video was on its way already, and could not be indexed"
 
 State = Literal["waiting", "working", "added", "known", "failed"]
 logger = logging.getLogger(__name__)
@@ -58,6 +63,14 @@ class Upload:
     detail: str = ""
 
 
+class Job(NamedTuple):
+    """A video whose indexing this server has in hand."""
+
+    upload: Upload
+    path: Path
+    pending: Claim
+
+
 class Uploads:
     """Receives videos and has them indexed, one at a time.
 
@@ -77,7 +90,7 @@ class Uploads:
         opening: Mapping[str, Any],
         settings: Settings,
         *,
-        known: Callable[[], dict[str, VideoRecord]],
+        known: Callable[[], Mapping[str, VideoRecord]],
         count: Callable[[str], None],
     ) -> None:
         self._folder, self._address, self._settings = folder, address, settings
@@ -85,37 +98,34 @@ class Uploads:
         self._library, self._count = known, count
         self._receiving = Gate("uploads", running=2, waiting=0, patience=1)
         self._told: OrderedDict[str, Upload] = OrderedDict()
-        self._queue: asyncio.Queue[tuple[Upload, Path]] = asyncio.Queue()
-        self._worker: asyncio.Task[None] | None = None
+        self._queue: asyncio.Queue[Job] = asyncio.Queue()
+        self._claims: set[Claim] = set()  # of what is queued and in work
+        self._elsewhere: list[tuple[Upload, str]] = []  # whose content, of that id, is in work already
+        self._ended = asyncio.Event()  # set when an upload has ended, for others of the same content
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Begin to work; what an earlier server received and did not get to is taken up again."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        for path in self._folder.glob(f"*{PART}"):
-            path.unlink(missing_ok=True)
-        known = self._library()
-        for note in sorted(self._folder.glob(f"*{NAMES}")):
-            name, file = _read(note)
-            if file is None or note.stem in known:
-                continue
-            upload = Upload(uuid4().hex, name, file.stat().st_size)
-            self._remember(upload)
-            self._queue.put_nowait((upload, file))
-        self._worker = asyncio.create_task(self._work())
+        self._take_up(self._leftovers(at_start=True))
+        self._tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._rescan())]
 
     async def stop(self) -> None:
-        """End what is being done; it is taken up at the next start."""
-        if self._worker is not None:
-            self._worker.cancel()
+        """End what is being done; it is taken up at the next start, or by another server of the folder."""
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
             with contextlib.suppress(asyncio.CancelledError):
-                await self._worker
+                await task
+        while self._claims:
+            self._claims.pop().release()
 
     def name(self, record: VideoRecord) -> str | None:
         """Give the name that an uploaded video had, or None for one that was not uploaded."""
         path = Path(record.path)
         return _read(path.with_suffix(NAMES))[0] if path.parent == self._folder else None
 
-    def list(self) -> list[Upload]:
+    def recent(self) -> list[Upload]:
         """Give the last uploads, the newest first."""
         return list(reversed(self._told.values()))
 
@@ -142,18 +152,120 @@ class Uploads:
         async with self._receiving.slot():
             received = await receive(body, self._folder, announced=announced, most=self._settings.upload_bytes)
         upload = Upload(uuid4().hex, shown_name(name), received.size)
-        if received.id in await to_thread.run_sync(self._library):
-            received.path.unlink()
-            upload.state, upload.video = "known", received.id
-            self._count("known")
-        else:
-            path = self._folder / f"{received.id}{received.suffix}"
-            with atomic_path(path.with_suffix(NAMES)) as note:
-                note.write_text(json.dumps({"name": upload.name, "file": path.name}), encoding="utf-8")
-            received.path.replace(path)
-            self._queue.put_nowait((upload, path))
+        try:
+            await self._keep(upload, received)
+        finally:
+            received.path.unlink(missing_ok=True)
+            received.claim.release()
         self._remember(upload)
         return upload
+
+    async def _keep(self, upload: Upload, received: Received) -> None:
+        """Queue a video that came, unless it is in the library, or on its way there."""
+        pending = self._claim(received.id, create=True)
+        for _ in range(CLAIM_RETRIES):
+            if pending is not None:
+                break
+            await asyncio.sleep(CLAIM_RETRY_S)  # another server may only be looking whether it is a leftover
+            pending = self._claim(received.id, create=True)
+        path = self._folder / f"{received.id}{received.suffix}"
+        note = path.with_suffix(NAMES)
+        try:
+            if received.id in await to_thread.run_sync(self._library):
+                upload.state, upload.video = "known", received.id
+                self._count("known")
+            elif pending is None:
+                self._elsewhere.append((upload, received.id))
+            else:
+                with atomic_path(note) as temporary:
+                    temporary.write_text(json.dumps({"name": upload.name, "file": path.name}), encoding="utf-8")
+                received.path.replace(path)
+                self._queue.put_nowait(Job(upload, path, pending))
+                pending = None
+        finally:
+            if pending is not None:
+                self._done(pending)
+
+    def _claim(self, video_id: str, *, create: bool) -> Claim | None:
+        """Take a video's indexing in hand, unless another server, or an earlier upload, has it."""
+        found = claim(self._folder / f"{video_id}{PENDING}", create=create)
+        if found is not None:
+            self._claims.add(found)
+        return found
+
+    def _done(self, pending: Claim) -> None:
+        self._claims.discard(pending)
+        pending.path.unlink(missing_ok=True)
+        pending.release()
+
+    def _leftovers(self, *, at_start: bool) -> list[Job]:
+        """Take in hand what servers that are gone left, and remove what they had received a part of.
+
+        Args:
+            at_start: take also what a server of an earlier version left, which did not mark it as pending.
+        """
+        known = self._library() if at_start else {}
+        ids = {}  # in the order of their names
+        for entry in sorted(self._folder.iterdir()):
+            if entry.suffix == PART and (part := claim(entry)) is not None:
+                entry.unlink(missing_ok=True)
+                part.release()
+            elif entry.suffix == PENDING or (at_start and entry.suffix == NAMES and entry.stem not in known):
+                ids[entry.stem] = None
+        claimed = [found for video_id in ids if (found := self._claim(video_id, create=at_start)) is not None]
+        try:
+            known = self._library()  # as it is now that nobody else works on them
+            jobs = []
+            for pending in claimed:
+                name, file = _read(pending.path.with_suffix(NAMES))
+                if file is None or pending.path.stem in known:
+                    self._done(pending)
+                else:
+                    jobs.append(Job(Upload(uuid4().hex, name, file.stat().st_size), file, pending))
+            return jobs
+        except BaseException:
+            for pending in self._claims.intersection(claimed):
+                self._claims.discard(pending)
+                pending.release()
+            raise
+
+    def _take_up(self, jobs: list[Job]) -> None:
+        for job in jobs:
+            followers = [upload for upload, video_id in self._elsewhere if video_id == job.path.stem]
+            if followers:  # it waited for the server that is gone
+                self._elsewhere.remove((followers[0], job.path.stem))
+                job = Job(followers[0], job.path, job.pending)
+            else:
+                self._remember(job.upload)
+            self._queue.put_nowait(job)
+
+    async def _rescan(self) -> None:
+        """See to what other servers of the folder leave behind, and to uploads that wait for them."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), RESCAN_INTERVAL_S)
+            self._ended.clear()
+            try:
+                self._take_up(await to_thread.run_sync(lambda: self._leftovers(at_start=False)))
+                if self._elsewhere:
+                    await self._settle()
+            except Exception as error:  # it is looked at again, also after what nobody foresaw
+                logger.error("the folder of uploads cannot be looked through: %s", error, exc_info=error)
+
+    async def _settle(self) -> None:
+        """End the uploads whose content another server, or an earlier upload, has brought to an end."""
+        waiting = [(upload, video_id, self._folder / f"{video_id}{PENDING}") for upload, video_id in self._elsewhere]
+        gone = {video_id for _, video_id, pending in waiting if not pending.exists()}  # before the library is read
+        known = await to_thread.run_sync(self._library)
+        for upload, video_id, _ in waiting:
+            if video_id in known:
+                upload.video, upload.state = video_id, "added"
+            elif video_id in gone:
+                upload.detail, upload.state = ELSEWHERE, "failed"
+            else:
+                continue
+            self._elsewhere.remove((upload, video_id))
+            self._count(upload.state)
 
     def _remember(self, upload: Upload) -> None:
         self._told[upload.id] = upload
@@ -162,7 +274,7 @@ class Uploads:
 
     async def _work(self) -> None:
         while True:
-            upload, path = await self._queue.get()
+            upload, path, pending = await self._queue.get()
             upload.state = "working"
             try:
                 state, upload.detail = await self._index(upload, path)
@@ -177,8 +289,10 @@ class Uploads:
             else:
                 upload.video = path.stem
             upload.detail = upload.detail.replace(str(path), upload.name)  # where files lie is nobody's business
+            self._done(pending)
             upload.state = state  # last: it says that all the rest is done
             self._count(state)
+            self._ended.set()
 
     def _has(self, video_id: str) -> bool:
         """Whether a video is in the library; where that cannot be known, it may be, and its file must stay."""

@@ -1,20 +1,28 @@
 """Uploads: added by a process of their own, within limits, and never under a name of the client's."""
 
+import asyncio
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from starlette.testclient import TestClient
 
 from mmpt.models.scorer import Scorer
 from mmpt.search.library import VideoLibrary
-from mmpt.server import uploads
+from mmpt.server import claims, uploads
+from mmpt.server.settings import Settings
 from mmpt.utils.files import content_hash
 from mmpt.video.writer import write_video
+from tests.conftest import ROOT
 from tests.search.making import FPS, frames
 from tests.server.conftest import Client
 from tests.server.test_api import refused
+from tests.server.test_receiving import MP4
 
 OURS = {"X-Mmpt": "1"}
 WAIT = 90.0  # seconds; a process of its own loads torch and the model first
@@ -174,3 +182,209 @@ def test_a_server_that_stops_ends_the_process_and_keeps_the_video(
     assert len(list(folder.glob("*.mp4"))) == 1
     assert len(VideoLibrary(own_library, scorer).videos()) in (3, 4)
     client.__enter__()
+
+
+class Server:
+    """Uploads without an application around them: what is indexed is only noted, when the test lets it."""
+
+    def __init__(self, folder: Path, library: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.worked: list[str] = []
+        self.free = asyncio.Event()
+        self.result = "added"
+
+        async def index(_, path: Path) -> tuple[str, str]:
+            self.worked.append(path.stem)
+            await self.free.wait()
+            if self.result == "added":
+                library.add(path.stem)
+            return self.result, ""
+
+        self.uploads = uploads.Uploads(
+            folder,
+            "library",
+            {},
+            Settings(),
+            known=lambda: dict.fromkeys(library),  # pyright: ignore[reportArgumentType]
+            count=lambda _: None,
+        )
+        monkeypatch.setattr(self.uploads, "_index", index)
+
+    async def send(self, content: bytes = MP4, pause: asyncio.Event | None = None) -> uploads.Upload:
+        async def body():
+            yield content[:80]
+            if pause is not None:
+                await pause.wait()
+            yield content[80:]
+
+        return await self.uploads.take("clip.mp4", body(), None)
+
+    async def crash(self) -> None:
+        """End as a process that is killed: nothing is tidied up, and the system lets go of its locks."""
+        for task in self.uploads._tasks:
+            task.cancel()
+        for held in self.uploads._claims:
+            held.release()
+        self.uploads._claims.clear()
+
+
+async def become(upload: uploads.Upload, state: str) -> None:
+    async with asyncio.timeout(10):
+        while upload.state != state:
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def two_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Plays a scene with two servers of one folder and library: play(scene), scene(first, second, folder)."""
+    monkeypatch.setattr(uploads, "RESCAN_INTERVAL_S", 0.02)
+
+    def play(scene) -> None:
+        async def run() -> None:
+            library: set[str] = set()
+            first, second = (Server(tmp_path / "up", library, monkeypatch) for _ in range(2))
+            await scene(first, second, tmp_path / "up")
+            for server in (first, second):
+                await server.uploads.stop()
+            assert not list((tmp_path / "up").glob("*.part")) and not list((tmp_path / "up").glob("*.pending"))
+
+        asyncio.run(run())
+
+    return play
+
+
+def test_a_second_server_leaves_what_the_first_one_receives(two_servers):
+    async def scene(first: Server, second: Server, folder: Path) -> None:
+        await first.uploads.start()
+        pause = asyncio.Event()
+        sending = asyncio.create_task(first.send(pause=pause))
+        async with asyncio.timeout(10):
+            while not list(folder.glob("*.part")):
+                await asyncio.sleep(0.01)
+        old = time.time() - 10_000
+        for part in folder.glob("*.part"):
+            os.utime(part, (old, old))  # however long the first one has been at it
+        (folder / "of-a-dead-server.part").write_bytes(b"half an upload")
+        await second.uploads.start()
+        await asyncio.sleep(0.1)
+        assert not (folder / "of-a-dead-server.part").exists()
+        pause.set()
+        upload = await sending
+        first.free.set()
+        await become(upload, "added")
+        assert (folder / f"{upload.video}.mp4").read_bytes() == MP4
+        assert second.worked == [] and second.uploads.recent() == []
+
+    two_servers(scene)
+
+
+def test_a_second_server_does_not_take_up_what_the_first_one_works_on_or_has_queued(two_servers):
+    async def scene(first: Server, second: Server, folder: Path) -> None:
+        await first.uploads.start()
+        sent = [await first.send(), await first.send(MP4 + b"another")]
+        await become(sent[0], "working")
+        await second.uploads.start()
+        second.free.set()
+        await asyncio.sleep(0.1)
+        assert second.worked == [] and second.uploads.recent() == []
+        first.free.set()
+        for upload in sent:
+            await become(upload, "added")
+
+    two_servers(scene)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_a_server_leaves_behind_is_taken_up_by_one_that_runs_already(two_servers, killed: bool):
+    async def scene(first: Server, second: Server, folder: Path) -> None:
+        await first.uploads.start()
+        await second.uploads.start()
+        second.free.set()
+        sent = [await first.send(), await first.send(MP4 + b"another")]
+        await become(sent[0], "working")
+        (folder / "0123.part").write_bytes(b"half an upload")
+        await (first.crash() if killed else first.uploads.stop())
+        async with asyncio.timeout(10):
+            while len([one for one in second.uploads.recent() if one.state == "added"]) < 2:
+                await asyncio.sleep(0.01)
+        assert len(second.worked) == 2
+        assert {one.name for one in second.uploads.recent()} == {"clip.mp4"}
+
+    two_servers(scene)
+
+
+@pytest.mark.parametrize(("result", "state"), [("added", "added"), ("failed", "failed")])
+def test_the_same_video_sent_to_two_servers_is_indexed_once(two_servers, result: str, state: str):
+    async def scene(first: Server, second: Server, folder: Path) -> None:
+        first.result = result
+        await first.uploads.start()
+        await second.uploads.start()
+        one = await first.send()
+        await become(one, "working")
+        other, third = await second.send(), await first.send()
+        assert (other.state, third.state) == ("waiting", "waiting")
+        first.free.set()
+        for upload in (one, other, third):
+            await become(upload, state)
+        assert (len(first.worked), second.worked) == (1, [])
+        assert bool(other.detail) is (state == "failed")
+        left = sorted(path.suffix for path in folder.iterdir())
+        assert left == ([".json", ".mp4"] if state == "added" else [])
+
+    two_servers(scene)
+
+
+def test_an_upload_that_waits_for_another_server_is_indexed_when_that_one_is_killed(two_servers):
+    async def scene(first: Server, second: Server, folder: Path) -> None:
+        await first.uploads.start()
+        await second.uploads.start()
+        second.free.set()
+        await become(await first.send(), "working")
+        waiting = await second.send()
+        await first.crash()
+        await become(waiting, "added")
+        assert [one.id for one in second.uploads.recent()] == [waiting.id]
+
+    two_servers(scene)
+
+
+def test_a_video_removed_from_the_library_is_not_taken_up_by_a_server_that_runs(two_servers):
+    async def scene(first: Server, second: Server, folder: Path) -> None:
+        first.free.set()
+        await first.uploads.start()
+        upload = await first.send()
+        await become(upload, "added")
+        first.uploads._library = second.uploads._library = dict  # pyright: ignore[reportAttributeAccessIssue]
+        await asyncio.sleep(0.1)
+        assert first.worked == [upload.video]
+
+    two_servers(scene)
+
+
+def test_where_a_disk_knows_no_locks_only_old_parts_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(claims, "fcntl", None)
+    young, old = tmp_path / "young.part", tmp_path / "old.part"
+    young.touch()
+    old.touch()
+    os.utime(old, (1, 1))
+    assert claims.claim(young) is None
+    held = claims.claim(old)
+    assert held is not None
+    held.release()
+    made = claims.claim(tmp_path / "new.pending", create=True)
+    assert made is not None
+    made.release()
+
+
+def test_a_claim_ends_with_the_process_that_has_it(tmp_path: Path):
+    path = tmp_path / "clip.part"
+    program = "import mmpt.server.claims as c, pathlib, sys; kept = c.claim(pathlib.Path(sys.argv[1]), create=True)"
+    words = [sys.executable, "-c", f"{program}; print(); input()", path]
+    with subprocess.Popen(words, stdin=PIPE, stdout=PIPE, cwd=ROOT) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert claims.claim(path) is None
+        process.kill()
+        process.wait()
+    held = claims.claim(path)
+    assert held is not None
+    held.release()

@@ -1,0 +1,79 @@
+"""Files that one process at a time has in hand; a process that is killed lets go of them by itself."""
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows: only the age of a file says whether somebody has it in hand
+    fcntl = None
+
+STALE_AGE_S = 600.0  # without a write, after which a file is nobody's, on a disk that knows no locks
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A file that this process has in hand.
+
+    Attributes:
+        path: the file.
+        descriptor: an open one, which holds the lock.
+    """
+
+    path: Path
+    descriptor: int
+
+    def release(self) -> None:
+        """Let others have the file."""
+        os.close(self.descriptor)
+
+
+def claim(path: Path, *, create: bool = False) -> Claim | None:
+    """Take a file in hand.
+
+    Args:
+        path: the file.
+        create: make it where it is missing.
+
+    Returns:
+        None where another has it, this process included, or where it is missing.
+    """
+    while True:
+        created = False
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            if not create:
+                return None
+            try:
+                descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_CREAT | os.O_EXCL, 0o600)
+            except FileExistsError:
+                continue
+            created = True
+        if not _lock(descriptor, created):
+            os.close(descriptor)
+            return None
+        if _is_at(path, descriptor):
+            return Claim(path, descriptor)
+        os.close(descriptor)  # whoever had it removed it between the two calls
+
+
+def _lock(descriptor: int, created: bool) -> bool:
+    try:
+        if fcntl is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # this disk knows no locks
+    return created or time.time() - os.fstat(descriptor).st_mtime > STALE_AGE_S
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
