@@ -37,6 +37,7 @@ from mmpt.server.schemas import (
 )
 from mmpt.server.streaming import TYPES, VideoResponse
 from mmpt.server.subtitles import webvtt
+from mmpt.utils.content import file_stamp
 
 KEEP = "private, max-age=604800, immutable"  # a video's id is its content, so its pictures never change
 ORDERS: dict[str, Callable[[VideoRecord], Any]] = {
@@ -155,10 +156,14 @@ async def thumbnail(
 ) -> Response:
     """Give a frame as a JPEG file."""
     record = await in_thread(place, lambda: place.record(video_id))
-    os.close(await place.open(record))  # only to see that it is still the one
+    file = await place.open(record)
+    try:
+        stamp = file_stamp(os.fstat(file))
+    finally:
+        os.close(file)
     moment = round(min(second, record.seconds), 1)
     try:
-        picture = await place.pictures.get(record.id, record.path, moment, int(width))
+        picture = await place.pictures.get(record.id, record.path, stamp, moment, int(width))
     except PictureError as error:
         logger.info("no picture of %s at %g s: %s", record.path, moment, error)
         raise ProblemError(404, f"there is no picture of second {moment:g}", "try another second") from None

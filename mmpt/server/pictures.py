@@ -39,12 +39,13 @@ class Pictures:
         self._kept: OrderedDict[tuple[str, str, float, int], bytes] = OrderedDict()
         self._size = 0
 
-    async def get(self, video: str, path: str, second: float, width: int) -> bytes:
+    async def get(self, video: str, path: str, stamp: str, second: float, width: int) -> bytes:
         """Give a picture.
 
         Args:
             video: id of the video.
             path: its file.
+            stamp: of the file (mmpt.utils.content.file_stamp) when it was seen to be the video's.
             second: of the frame.
             width: in pixels.
 
@@ -52,7 +53,7 @@ class Pictures:
             A JPEG file.
 
         Raises:
-            PictureError: the frame cannot be read, or takes too long.
+            PictureError: the frame cannot be read, or takes too long, or another file lies at the path.
             BusyError: too many are asked for.
         """
         key = (video, path, second, width)
@@ -61,7 +62,7 @@ class Pictures:
             return self._kept[key]
         async with self._gate.slot():
             if key not in self._kept:
-                self._keep(key, await self._make([path, second, width]))
+                self._keep(key, await self._make([path, stamp, second, width]))
         return self._kept[key]
 
     async def close(self) -> None:

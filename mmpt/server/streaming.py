@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import stat
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from email.utils import formatdate, parsedate_to_datetime
@@ -14,13 +13,12 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from mmpt.search.identity import same_file
 from mmpt.search.records import VideoRecord
 from mmpt.server.errors import ProblemError
 from mmpt.server.limits import Gate
-from mmpt.utils.content import remembered_hash
 
 BLOCK = 256 << 10  # bytes sent at a time
-SAME_TIME = 0.01  # seconds; file times are kept as floating-point numbers
 TYPES = {
     ".mp4": "video/mp4",
     ".m4v": "video/mp4",
@@ -150,7 +148,7 @@ def open_video(record: VideoRecord) -> int:
         A file descriptor.
 
     Raises:
-        ProblemError: the file is gone, is none, or has changed.
+        ProblemError: 404, the file is gone; 409, it is another one, or lies behind a link that led elsewhere.
     """
     try:
         file = os.open(record.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe would block for ever
@@ -161,22 +159,17 @@ def open_video(record: VideoRecord) -> int:
             "run on the server's machine: mmpt index update",
         ) from None
     try:
-        about = os.fstat(file)
-        if not stat.S_ISREG(about.st_mode) or not _is_same(record, about.st_mtime):
-            raise ProblemError(
-                409,
-                "the video's file has changed since it was indexed",
-                "run on the server's machine: mmpt index update",
-            )
-    except ProblemError:
+        same = same_file(file, record)
+    except OSError:
+        same = False
+    if not same:
         os.close(file)
-        raise
+        raise ProblemError(
+            409,
+            "the video's file has changed since it was indexed",
+            "run on the server's machine: mmpt index update",
+        )
     return file
-
-
-def _is_same(record: VideoRecord, modified: float) -> bool:
-    """Whether a file still has the content that was indexed; only a file with a new time is read to know."""
-    return abs(modified - record.modified) <= SAME_TIME or remembered_hash(record.path).startswith(record.id)
 
 
 class VideoResponse(Response):
@@ -227,8 +220,10 @@ class VideoResponse(Response):
         place = part.first
         while left and not gone.done():
             block = await to_thread.run_sync(os.pread, file, min(BLOCK, left), place)
-            if not block:  # the file shrank meanwhile: end the connection, since what was promised cannot come
-                raise OSError(f"{self._record.path} became shorter while it was sent")
+            now = os.fstat(file)
+            if not block or (now.st_size, now.st_mtime_ns) != (about.st_size, about.st_mtime_ns):
+                # The file is overwritten: end the connection, since what was promised cannot come.
+                raise OSError(f"{self._record.path} changed while it was sent")
             place, left = place + len(block), left - len(block)
             message = {"type": "http.response.body", "body": block, "more_body": left > 0}
             await send(message)

@@ -31,11 +31,11 @@ def main() -> int:
 
         library = VideoLibrary(order["address"], **order["opening"])
         report = library.add([order["path"]], on_event=lambda event: _tell(answers, _event(event)))
-    except MemoryError:
-        _tell(answers, {"result": "failed", "detail": "the video takes more memory than the server allows"})
-        return 1
-    except (OSError, ValueError, ModuleNotFoundError, RuntimeError) as error:  # torch tells of memory by RuntimeError
-        _tell(answers, {"result": "failed", "detail": str(error)})
+    except Exception as error:  # whatever a file makes a library raise is said to who uploaded it
+        detail = str(error) or type(error).__name__
+        if isinstance(error, MemoryError) or type(error) is ImportError:  # a module that is there is not loaded
+            detail = f"the video takes more memory than the server allows ({detail})"
+        _tell(answers, {"result": "failed", "detail": detail})
         return 1
     if report.failed:
         _tell(answers, {"result": "failed", "detail": report.failed[0][1]})

@@ -107,6 +107,7 @@ class Uploads:
     async def start(self) -> None:
         """Begin to work; what an earlier server received and did not get to is taken up again."""
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._queue, self._ended = asyncio.Queue(), asyncio.Event()  # what was queued before a stop is a leftover now
         self._take_up(self._leftovers(at_start=True))
         self._tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._rescan())]
 

@@ -1,6 +1,7 @@
 """The API, as a client sees it."""
 
 import io
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -186,6 +187,47 @@ def test_a_file_that_is_gone_or_another_is_not_served(serve: Client, scorer: Sco
     path.unlink()
     for part in ("stream", "thumbnail"):
         assert "index update" in refused(client.get(f"{url}/{part}"), 404)["hint"]
+
+
+def test_a_file_replaced_by_another_of_the_same_time_is_not_served(
+    serve: Client, scorer: Scorer, videos: Path, tmp_path: Path
+):
+    folder, elsewhere = tmp_path / "videos", tmp_path / "elsewhere"
+    (folder / "sub").mkdir(parents=True)
+    elsewhere.mkdir()
+    for name in ("a.mp4", "sub/b.mp4"):
+        source = videos / "kitchen" / ("soup.mp4" if name == "a.mp4" else "pancake.mp4")
+        (folder / name).write_bytes(source.read_bytes())
+        (elsewhere / Path(name).name).write_bytes(source.read_bytes()[:-1] + b"!")  # as large, with other bytes
+        for file in (folder / name, elsewhere / Path(name).name):
+            os.utime(file, (1e9, 1e9))
+    VideoLibrary(tmp_path / "library", scorer).add([folder])
+    client = serve(tmp_path / "library")
+    urls = {title: f"/api/videos/{video['id']}" for title, video in by_title(client).items()}
+
+    def statuses(title: str) -> list[int]:
+        return [client.get(f"{urls[title]}/{part}").status_code for part in ("stream", "thumbnail")]
+
+    assert statuses("a.mp4") == statuses("b.mp4") == [200, 200]
+    (folder / "a.mp4").rename(tmp_path / "a")
+    (folder / "a.mp4").symlink_to(elsewhere / "a.mp4")
+    assert statuses("a.mp4") == [409, 409]
+    (folder / "a.mp4").unlink()
+    (folder / "a.mp4").symlink_to(tmp_path / "a")  # the same bytes, but whoever may write a link does not choose files
+    assert statuses("a.mp4") == [409, 409]
+    (folder / "a.mp4").unlink()
+    os.link(elsewhere / "a.mp4", folder / "a.mp4")
+    assert statuses("a.mp4") == [409, 409]
+    (folder / "a.mp4").unlink()
+    (tmp_path / "a").rename(folder / "a.mp4")
+    assert statuses("a.mp4") == [200, 200]  # it is back
+    content = (folder / "a.mp4").read_bytes()
+    (folder / "a.mp4").write_bytes(content[:-1] + b"!")  # in place: the same inode, size and time
+    os.utime(folder / "a.mp4", (1e9, 1e9))
+    assert statuses("a.mp4") == [409, 409]
+    (folder / "sub").rename(tmp_path / "sub")
+    (folder / "sub").symlink_to(elsewhere)  # a folder on the way
+    assert statuses("b.mp4") == [409, 409]
 
 
 @pytest.mark.parametrize(

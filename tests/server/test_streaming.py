@@ -13,6 +13,7 @@ from mmpt.search.records import VideoRecord
 from mmpt.server.errors import ProblemError
 from mmpt.server.limits import Gate
 from mmpt.server.streaming import BLOCK, Part, VideoResponse, choose, open_video, precondition
+from mmpt.utils.content import file_stamp
 
 SIZE = 1000
 TAG = '"0123456789abcdef"'
@@ -107,7 +108,7 @@ def test_conditions_are_read_as_the_standard_says(asked: dict[str, str], status:
 
 
 def record(path: Path) -> VideoRecord:
-    return VideoRecord("a" * 16, str(path), path.stat().st_mtime, 0.0, 1, 1, 0)
+    return VideoRecord("a" * 16, str(path), path.stat().st_mtime, 0.0, 1, 1, 0, stamp=file_stamp(path.stat()))
 
 
 def test_a_pipe_in_a_videos_place_is_refused_and_blocks_nobody(tmp_path: Path):
@@ -161,3 +162,29 @@ def test_nothing_more_is_read_for_one_who_left(tmp_path: Path):
     asyncio.run(VideoResponse(record(path), gate, opened)(scope, receive, send))
     assert 4 <= len(sent) < 10
     assert gate.running == 0
+
+
+def test_a_video_that_is_overwritten_while_it_is_sent_is_broken_off(tmp_path: Path):
+    path = tmp_path / "video.mp4"
+    path.write_bytes(bytes(2 * BLOCK))
+    sent = []
+
+    async def receive() -> dict:
+        await asyncio.sleep(60)
+        return {}
+
+    async def send(message) -> None:
+        sent.append(message)
+        if len(sent) == 2:
+            path.write_bytes(b"x" * 2 * BLOCK)
+            os.utime(path, (1, 1))
+
+    async def opened(video: VideoRecord) -> int:
+        return open_video(video)
+
+    scope = {"type": "http", "method": "GET", "headers": []}
+    with pytest.raises(OSError, match="while it was sent"):
+        asyncio.run(
+            VideoResponse(record(path), Gate("videos", running=1, waiting=0, patience=1), opened)(scope, receive, send)
+        )
+    assert all(b"x" not in message.get("body", b"") for message in sent)
