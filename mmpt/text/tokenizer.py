@@ -66,11 +66,14 @@ def load_tokenizer(bert_name: str | os.PathLike[str]) -> "PreTrainedTokenizerBas
         if local and not _has_vocabulary(place):  # of which transformers would make a tokenizer without words
             raise FileNotFoundError(f"there is neither {' nor '.join(VOCABULARIES)}")
         try:
-            return AutoTokenizer.from_pretrained(place, trust_remote_code=False, local_files_only=local)
+            tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, local_files_only=local)
         except (OSError, ValueError):
             raise
         except Exception as error:  # a damaged file raises whatever its bytes lead to, in Rust as well
             raise ValueError(str(error) or type(error).__name__) from error
+        if len(tokenizer) <= len(tokenizer.all_special_tokens):  # to which every text would be the same
+            raise ValueError("its vocabulary holds no words")
+        return tokenizer
 
     try:
         return from_here_or_hub(place, load)

@@ -208,6 +208,34 @@ def test_a_vocabulary_of_another_model_is_told(golden_dir: Path) -> None:
         make_aligner(model, tokenizer)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("tokenizer_config.json", b"null"),
+        ("tokenizer_config.json", b"[" * 100_000),
+        ("tokenizer_config.json", b'{"tokenizer_class": "Evil", "auto_map": {"AutoTokenizer": ["evil.Evil", null]}}'),
+        ("tokenizer.json", b'{"model": {"type": "Evil"}}'),
+        ("vocab.txt", b""),
+        ("vocab.txt", bytes(range(256))),
+    ],
+)
+def test_a_damaged_tokenizer_is_told_and_runs_nothing(
+    golden_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: bytes
+) -> None:
+    for file in (golden_dir / "common" / "tiny-bert").iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Evil: pass\n")
+    (tmp_path / name).write_bytes(content)
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("a question was asked"))
+    try:
+        load_tokenizer(tmp_path)
+    except FileNotFoundError as error:
+        assert f"the tokenizer of {tmp_path} cannot be read" in str(error)
+    else:
+        assert "auto_map" in content.decode()  # not followed: what stands beside it is a plain tokenizer
+    assert not (tmp_path / "ran").exists()
+
+
 @pytest.mark.parametrize("command", [["score", "no.mp4", "a dog", "--model"], ["convert", "--to-original"]])
 def test_the_command_line_says_it_in_one_message(
     folder: Path,

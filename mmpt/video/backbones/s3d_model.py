@@ -107,6 +107,8 @@ class S3DConfig(PretrainedConfig):
         self.embedding_dim = embedding_dim
         self.stem_channels = stem_channels
         self.conv_2c_channels = conv_2c_channels
+        if blocks is not None and not isinstance(blocks, Mapping):
+            raise ValueError(f"S3DConfig.blocks is {blocks!r:.60}; it needs six widths for each of {', '.join(BLOCKS)}")
         self.blocks = {name: list(widths) for name, widths in (blocks or BLOCKS).items()}
         if list(self.blocks) != list(BLOCKS) or any(len(widths) != 6 for widths in self.blocks.values()):
             raise ValueError(f"S3DConfig.blocks is {self.blocks}; it needs six widths for each of {', '.join(BLOCKS)}")
