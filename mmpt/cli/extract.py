@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmpt.cli.inputs import find_videos
+from mmpt.cli.inputs import add_max_gap, find_videos
 from mmpt.cli.streams import list_items
 from mmpt.utils.tables import read_lines
 
@@ -43,6 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (%(default)s)")
     parser.add_argument("--shard", metavar="I/N", help="only part I of N of the videos, for N machines")
     parser.add_argument("--no-wait", action="store_true", help="leave what other extractors have in hand to them")
+    add_max_gap(parser)
     parser.add_argument("--json", action="store_true", help="write the summary as JSON")
     add_backbone(parser)
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmpt.cli.inputs import add_max_gap
 from mmpt.cli.libraries import add_library, add_model, open_library
 from mmpt.cli.streams import list_items
 
@@ -53,6 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--encoding", default="", metavar="NAME", help="of subtitles not in UTF-8, such as cp1252")
     parser.add_argument("--prune", action="store_true", help="with update: take out videos whose files are gone")
     parser.add_argument("--recall", type=float, metavar="R", help="with optimize: what it must find, as 0.95")
+    add_max_gap(parser)
     parser.add_argument("--json", action="store_true", help="write the summary as JSON")
     add_model(parser)
 

@@ -1,10 +1,14 @@
 """What stands on a command line: videos, folders of videos and sentences, told apart."""
 
+import argparse
+import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mmpt.video.finding import ends_like_video, listed_endings, videos_below
+from mmpt.video.timing import MAX_GAP_S, MAX_GAP_VARIABLE
 
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 USE_TEXT = "a sentence that is also a file's name, or looks like one, goes to --text"
@@ -76,6 +80,40 @@ def find_videos(words: Iterable[str]) -> tuple[list[Path], list[str]]:
         videos += found
         unreadable += barred
     return videos, unreadable
+
+
+def add_max_gap(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says for how long one picture may be repeated."""
+    parser.add_argument(
+        "--max-gap",
+        type=_seconds,
+        metavar="S",
+        help=f"seconds for which a video may stand still before it counts as damaged ({MAX_GAP_S:g}; inf: no bound)",
+    )
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"it is {text}, and takes seconds, above 0")
+    return value
+
+
+@contextmanager
+def max_gap_of(args: argparse.Namespace) -> Iterator[None]:
+    """Let all that reads videos, in other processes too, go by a command's --max-gap."""
+    before, bound = os.environ.get(MAX_GAP_VARIABLE), getattr(args, "max_gap", None)
+    if bound is None:
+        yield
+        return
+    os.environ[MAX_GAP_VARIABLE] = str(bound)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[MAX_GAP_VARIABLE]
+        else:
+            os.environ[MAX_GAP_VARIABLE] = before
 
 
 def is_folder(path: Path) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from mmpt import __version__
+from mmpt.cli.inputs import max_gap_of
 from mmpt.cli.streams import legible_streams
 from mmpt.utils.legible import is_unicode, one_line
 from mmpt.video.finding import ends_like_video
@@ -73,7 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     try:
         _check_unicode(args)
-        code = args.run(args)
+        with max_gap_of(args):
+            code = args.run(args)
         sys.stdout.flush()
         return code
     except (ValueError, FileNotFoundError, ModuleNotFoundError, OSError) as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmpt.cli.extract import add_backbone, backbone_options, file_size
-from mmpt.cli.inputs import find_videos
+from mmpt.cli.inputs import add_max_gap, find_videos
 from mmpt.utils.legible import is_unicode
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (%(default)s)")
     parser.add_argument("--shard-size", type=int, default=4096, metavar="N", help="videos of a shard (%(default)s)")
     parser.add_argument("--no-l2", action="store_true", help="keep the length of features; by default it becomes 1")
+    add_max_gap(parser)
     add_backbone(parser)
 
 

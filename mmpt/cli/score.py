@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmpt.cli.inputs import USE_TEXT, split_inputs
+from mmpt.cli.inputs import USE_TEXT, add_max_gap, split_inputs
 from mmpt.utils.legible import one_line
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", choices=("fp32", "bf16"), help="of the video network (fp32)")
     parser.add_argument("--runtime", choices=("torch", "openvino"), default="torch", help="of the video network")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or mps (%(default)s)")
+    add_max_gap(parser)
     parser.add_argument("--no-cache", action="store_true", help="neither read nor write the feature cache")
     parser.add_argument("--json", action="store_true", help="write JSON, curves included")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the curve by second (a single video)")

@@ -10,18 +10,21 @@ from pathlib import Path
 import av
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
+from av.codec.context import CodecContext
 from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 from av.stream import Stream
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from mmpt.utils.files import atomic_path
 from mmpt.video.damage import DamageLog
-from mmpt.video.decoder import SEEK_BACK, UNKNOWN_RATE, Redrawn, VideoDecoder, may_jump, open_video, peek
+from mmpt.video.decoder import SEEK_BACK, UNKNOWN_RATE, Redrawn, VideoDecoder
 from mmpt.video.errors import VideoError, check_file, video_errors
-from mmpt.video.timing import JUMP, grid_origin
+from mmpt.video.opening import ENCRYPTED, is_encrypted, may_jump, open_video, packets_of, peek
+from mmpt.video.timing import JUMP
 
 ENCODERS = {  # of video and of sound, where packets cannot be copied
     ".mp4": ("libx264", "aac"),
@@ -91,22 +94,37 @@ def _copy(path: Path, start: Fraction, end: Fraction, target: Path) -> tuple[flo
     with container:
         sound = container.streams.best("audio", related=video)
         streams = [video, *([sound] if isinstance(sound, AudioStream) else [])]
-        _, zero = peek(container, video, container.demux())
+        _, zero = peek(container, video, packets_of(container))
         packets = _from_key_frame(path, container, streams, start + zero, end + zero)
         first = next(packets)
         begin = _time(first)
         if begin < start + zero - EARLIEST:
             raise _CannotCopyError
+        if is_encrypted(first):
+            raise VideoError(ENCRYPTED.format(path))
+        if _decoded_size(video, first) != (video.width, video.height):
+            raise _CannotCopyError  # the resolution changes part-way, and the header holds that of the beginning
         ends = [begin]
         with _opened(target) as output:
             copies = {stream.index: _template(output, stream) for stream in streams}
             for packet in itertools.chain([first], packets):
                 if packet.stream_index == video.index:
+                    if packet.has_sidedata("new_extradata") or is_encrypted(packet):
+                        raise _CannotCopyError  # the coding changes part-way
                     ends.append(_time(packet) + _duration(packet, video))
                 _mux(output, packet, copies[packet.stream_index], begin)
     if max(ends) <= start + zero:
         raise VideoError(f"{path} ends at {float(max(ends) - zero):.1f} s, before the clip from {float(start):g} s on")
     return float(begin - zero), float(max(ends) - zero)
+
+
+def _decoded_size(video: VideoStream, key_frame: Packet) -> tuple[int, int] | None:
+    """The width and height of a key frame; None where it cannot be decoded alone."""
+    decoder = CodecContext.create(video.codec_context.codec.name, "r")
+    decoder.extradata = video.codec_context.extradata
+    assert isinstance(decoder, VideoCodecContext)
+    pictures = [picture for packet in (key_frame, None) for picture in decoder.decode(packet)]
+    return (pictures[0].width, pictures[0].height) if pictures else None
 
 
 def _from_key_frame(
@@ -122,14 +140,14 @@ def _from_key_frame(
             container.seek(math.floor((start - back) / (video.time_base or 1)), stream=video)
         except FFmpegError:
             break
-        held, rest = _lead(_dated(container.demux(streams)), video, start)
+        held, rest = _lead(_dated(packets_of(container, streams)), video, start)
         if held and _time(held[0]) <= start:
             yield from _until(held, rest, streams, end)
             return
     again, _ = open_video(path)
     with again:
         streams = [again.streams[stream.index] for stream in streams]
-        held, rest = _lead(_dated(again.demux(streams)), streams[0], start)
+        held, rest = _lead(_dated(packets_of(again, streams)), streams[0], start)
         if not held or _time(held[0]) >= end:
             raise _CannotCopyError
         yield from _until(held, rest, streams, end)
@@ -139,8 +157,6 @@ def _dated(packets: Iterator[Packet]) -> Iterator[Packet]:
     """Fill in the decoding times that Matroska leaves out at the start of a stretch: they count back from the next."""
     waiting: dict[int, list[Packet]] = {}
     for packet in packets:
-        if not packet.size:
-            continue
         held = waiting.setdefault(packet.stream_index, [])
         if packet.dts is None:
             held.append(packet)
@@ -180,8 +196,8 @@ def _until(held: list[Packet], rest: Iterator[Packet], streams: list[Stream], en
             continue
         decoded = _decoded(packet)
         step = decoded - last.get(packet.stream_index, decoded)
-        if step < 0 or step > JUMP:
-            raise _CannotCopyError  # time begins anew part-way, or is missing for a while
+        if step < 0 or step > JUMP or abs(_time(packet) - decoded) > JUMP:
+            raise _CannotCopyError  # time begins anew part-way, is missing for a while, or is wrong
         last[packet.stream_index] = decoded
         if decoded >= end:
             open_ones.discard(packet.stream_index)
@@ -246,23 +262,24 @@ def _duration(packet: Packet, video: VideoStream) -> Fraction:
 def _encode(path: Path, start: Fraction, end: Fraction, target: Path) -> tuple[float, float]:
     of_video, of_sound = ENCODERS[target.suffix.lower()]
     with VideoDecoder(path, Fraction(TICKS), DamageLog(path, float(start))) as video, _opened(target) as output:
+        (_, opening), _ = video.begin()
         frames = _frames(video, start, end)
         first = next(frames, None)
         if first is None:
             raise VideoError(f"{path} ends before the clip, which is to run from {float(start):g} s on")
         # Most encoders take even sizes only.
-        wide, high = (max(2, side // 2 * 2) for side in video.upright_size(first[1]))
+        wide, high = (max(2, side // 2 * 2) for side in video.upright_size(opening))
         redrawn = Redrawn(lambda _: [("scale", f"{wide}:{high}"), ("format", "pix_fmts=yuv420p")])
         stream = output.add_stream(of_video, rate=UNKNOWN_RATE, options=OPTIONS[of_video])
         assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = wide, high, "yuv420p"
-        opening = first[0], redrawn(first[1])
+        drawn = first[0], redrawn(first[1])
         for name in COLOURS:
-            setattr(stream.codec_context, name, getattr(opening[1], name))
+            setattr(stream.codec_context, name, getattr(drawn[1], name))
         stream.codec_context.time_base = Fraction(1, TICKS)
         with _sound_of(path) as (sound, zero):
             copy = None if sound is None else _sound_stream(output, of_sound, sound)
-            for tick, picture in itertools.chain([opening], ((tick, redrawn(frame)) for tick, frame in frames)):
+            for tick, picture in itertools.chain([drawn], ((tick, redrawn(frame)) for tick, frame in frames)):
                 picture.pts, picture.time_base = tick, Fraction(1, TICKS)
                 output.mux(stream.encode(picture))
             output.mux(stream.encode(None))
@@ -274,11 +291,7 @@ def _encode(path: Path, start: Fraction, end: Fraction, target: Path) -> tuple[f
 
 
 def _frames(video: VideoDecoder, start: Fraction, end: Fraction) -> Iterator[tuple[int, VideoFrame]]:
-    """Yield what is shown from `start` to `end`, each frame with the tick after `start` from which it is shown."""
-    opening = next(video.frames(), None)
-    if opening is None:
-        raise video.nothing_decoded()
-    video.origin = grid_origin(opening[0], streams=video.streams)
+    """Yield what a video shows from `start` to `end`, each frame with the tick after `start` from which it is shown."""
     first, last = video.origin + round(start * TICKS), video.origin + round(end * TICKS)
     held: VideoFrame | None = None
     after = 0  # of the held one; the first is shown from the beginning on
@@ -299,7 +312,7 @@ def _sound_of(path: Path) -> Iterator[tuple[AudioStream | None, Fraction]]:
     container, video = open_video(path)
     with container:
         sound = container.streams.best("audio", related=video)
-        _, zero = peek(container, video, container.demux())
+        _, zero = peek(container, video, packets_of(container))
         yield sound if isinstance(sound, AudioStream) else None, zero
 
 
@@ -319,7 +332,8 @@ def _sounding(sound: AudioStream, begin: Fraction, length: Fraction) -> Iterator
     target = earliest if may_jump(container) else math.floor((begin - SOUND_LEAD) / (sound.time_base or 1))
     with contextlib.suppress(FFmpegError):
         container.seek(max(earliest, target), stream=sound)
-        for piece in container.decode(sound):
+        packets = packets_of(container, [sound])
+        for piece in itertools.chain.from_iterable(map(sound.codec_context.decode, itertools.chain(packets, [None]))):
             if piece.pts is None or piece.time_base is None:
                 return
             after = piece.pts * piece.time_base - begin

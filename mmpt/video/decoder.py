@@ -8,36 +8,37 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import av
 import numpy as np
-from av.container import InputContainer
 from av.error import EOFError as DecoderEmptyError
 from av.error import FFmpegError
 from av.filter import Graph
 from av.packet import Packet
-from av.stream import Disposition
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 
 from mmpt.video.damage import DamageLog
-from mmpt.video.errors import VideoError, unreadable
-from mmpt.video.geometry import crop_start, scaled_size, upright_filters
-from mmpt.video.timing import MICROSECONDS, PresentationClock, nearest
+from mmpt.video.errors import VideoError
+from mmpt.video.geometry import crop_start, middle, scaled_size, upright_filters
+from mmpt.video.mp4 import shown_until
+from mmpt.video.opening import ENCRYPTED, is_encrypted, may_jump, open_video, packets_of, peek
+from mmpt.video.repair import TimestampRepair
+from mmpt.video.timing import MICROSECONDS, PresentationClock, grid_origin, nearest
 
-TIMESTAMPS_MAY_JUMP = 0x0200  # AVFMT_TS_DISCONT: set for formats like MPEG-TS, whose timestamps may begin anew part-way
-GENERATE_TIMESTAMPS = 1  # AVFMT_FLAG_GENPTS: PyAV sets it, ffmpeg does not, and what it invents for AVI is out of order
-DEFAULT_BONUS = 5_000_000  # pixels; how much ffmpeg favours a stream that is marked as the default one
 SEEK_BACK = (0, 2, 10, 60)  # seconds before the wanted one, tried in turn until a usable key frame is found
-PEEK_PACKETS = 64  # at most so many are read to learn when each stream begins
 UNKNOWN_RATE = 25  # frames per second where a file does not say, as libav takes it
 CUT_OFF = 1.0  # seconds; a file that ends so much earlier than it says has been cut off
-# Formats whose header holds the duration, and "formats" that are text, a picture or a list of other files.
-SAYS_ITS_LENGTH = ("matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "avi", "asf", "flv")
-NOT_VIDEO = ("tty", "bin", "xbin", "adf", "idf", "image2", "concat", "hls", "dash", "ffmetadata")
+HEADER_ROUNDING_S = 0.1  # by so much a last frame may be shown after the end that the header names
+MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
+# Formats whose header holds a duration. It counts from where the file begins in mp4, in flv some programs count so.
+SAYS_ITS_LENGTH = (MP4, "matroska,webm", "avi", "asf", "flv")
+COUNTS_FROM_0 = ("matroska,webm", "asf")
+ELONGATED = 16  # times as long as wide; of a longer picture the middle is cut out before it is scaled, not after
+WRONG_TIME = "a timestamp is off by {:,.1f} s from those around it"
+FAR_TIME = "the timestamps jump by more than 30 hours"
 
 
 class VideoDecoder:
@@ -54,7 +55,7 @@ class VideoDecoder:
         Raises:
             VideoError: it is not a video.
         """
-        self.origin = 0  # tick of second 0; the caller sets it once the first frame is known
+        self.origin = 0  # tick of second 0, once the first frame is known
         self._path = path
         self._rate = rate
         self._damage = damage
@@ -67,19 +68,39 @@ class VideoDecoder:
         self._ticks = self._time_base * self._rate  # a timestamp times this is a time in ticks
         average = self._stream.average_rate or self._stream.guessed_rate or UNKNOWN_RATE
         self._usual_duration = max(1, nearest(1 / (average * self._time_base)))
-        packets = self._container.demux()
+        packets = packets_of(self._container)
         peeked, begins = peek(self._container, self._stream, packets)
-        self._offset = nearest(-begins / self._time_base)  # time begins with the earliest stream
+        self._begins = begins  # when the earliest stream does, in seconds of the file's own clock
         self._begin_stretch(itertools.chain(peeked, packets))
+        first = self._repair.first_time()
+        if self._repair.first_was_off and first is not None:  # libav was misled by that packet
+            others = [] if may_jump(self._container) else self._beginnings_of_others()
+            self._begins = min([first * self._time_base, *others])
+        self._offset = nearest(-self._begins / self._time_base)  # what is added to the file's timestamps
+
+    def _beginnings_of_others(self) -> list[Fraction]:
+        others = [stream for stream in self._container.streams if stream.index != self._stream.index]
+        return [
+            stream.start_time * Fraction(stream.time_base or 0) for stream in others if stream.start_time is not None
+        ]
 
     def _begin_stretch(self, packets: Iterator[Packet]) -> None:
-        self._packets = packets
-        second = nearest(1 / self._time_base)
-        self._clock = PresentationClock(self._usual_duration, second, may_jump=may_jump(self._container))
+        second, jumps = nearest(1 / self._time_base), may_jump(self._container)
+        claimed = self._claimed_ends
         self._cut: str | None = None  # why the container could not be read to its end
-        self._last_shown = self._shown_until = self._offset  # begin and end of the last frame; units of the time base
-        self._promised = self._offset  # the latest time at which a packet said it would be shown
-        self._reached = 0.0  # seconds into the file up to which there was anything at all
+        self._encrypted = False  # there were packets that cannot be decoded without a key
+        self._reached = 0.0  # seconds of the file's own clock up to which there was anything at all
+        self._clock = PresentationClock(self._usual_duration, second, may_jump=jumps)
+        self._repair = TimestampRepair(
+            self._of_stream(packets),
+            self._usual_duration,
+            second,
+            may_jump=jumps,
+            claimed_end=None if claimed is None else nearest(claimed[1] / self._time_base),
+        )
+        self._last_shown = self._shown_until = 0  # begin and end of the last frame; units of the time base
+        self._promised = 0  # the latest time at which a packet said it would be shown
+        self._pts_left_out = False  # some packets had a presentation time that others contradict
         self._timed = True  # every packet had a timestamp
         self._reordered = False  # packets come in another order than they are shown
 
@@ -90,11 +111,6 @@ class VideoDecoder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._container.close()
-
-    @property
-    def streams(self) -> int:
-        """How many streams the file has, of any kind."""
-        return len(self._container.streams)
 
     def upright_size(self, frame: VideoFrame) -> tuple[int, int]:
         """Give the width and height, in square pixels, of the upright picture that a frame is shown as."""
@@ -113,7 +129,11 @@ class VideoDecoder:
         stream, container = self._stream, self._container
         width, height = _upright_size(frame)
         duration = None if container.duration is None else container.duration / MICROSECONDS
-        if stream.duration is not None:
+        if container.format.name == MP4 and (until := shown_until(self._path, stream.id)):
+            duration = float(until - self._begins)
+        elif container.format.name in COUNTS_FROM_0 and duration is not None:
+            duration = float(Fraction(container.duration or 0, MICROSECONDS) - self._begins)
+        elif stream.duration is not None:
             duration = float(stream.duration * self._time_base)
         rate = stream.average_rate or stream.guessed_rate
         return {
@@ -125,6 +145,22 @@ class VideoDecoder:
             "codec": stream.codec_context.codec.canonical_name,
             "rotation": frame.rotation,
         }
+
+    def begin(self) -> tuple[tuple[int, VideoFrame], Iterator[tuple[int, VideoFrame]]]:
+        """Decode the first frame, and learn from it where second 0 lies.
+
+        Returns:
+            Its tick and itself; and what follows it.
+
+        Raises:
+            VideoError: no frame can be decoded.
+        """
+        frames = self.frames()
+        opening = next(frames, None)
+        if opening is None:
+            raise self._nothing_decoded()
+        self.origin = grid_origin(opening[0], streams=len(self._container.streams))
+        return opening, frames
 
     def frames(self) -> Iterator[tuple[int, VideoFrame]]:
         """Yield (tick, frame) in the order of showing, from where the file stands to its end."""
@@ -140,7 +176,8 @@ class VideoDecoder:
 
     def _timed_frames(self) -> Iterator[tuple[int, VideoFrame]]:
         for frame in self._decoded():
-            shown = self._clock.shown_time(frame.pts, frame.dts, frame.duration) + self._offset
+            pts = self._clock.next_shown if frame.pts is None and self._pts_left_out else frame.pts
+            shown = self._clock.shown_time(pts, frame.dts, frame.duration) + self._offset
             until = shown + (frame.duration or self._usual_duration)
             self._damage.end(self._second(shown))
             if frame.is_corrupt:
@@ -159,7 +196,7 @@ class VideoDecoder:
                 self._container.seek(math.floor(target), stream=self._stream)
             except FFmpegError:
                 break
-            self._begin_stretch(self._container.demux())
+            self._begin_stretch(packets_of(self._container))
             frames = itertools.dropwhile(lambda shown: not shown[1].key_frame, self.frames())
             landed = next(frames, None)
             if landed is not None and landed[0] <= tick:
@@ -172,21 +209,40 @@ class VideoDecoder:
     def finish(self) -> int:
         """Note what is missing at the end of the file, and give the tick at which the last frame stops being shown."""
         end, reason = self._shown_until, ""
-        claimed = self._claimed_seconds()
-        if self._promised >= end or self._cut is not None:
+        claimed = None if self._claimed_ends is None else self._claimed_ends[0]
+        if self._encrypted and self._promised >= end:
+            reason = "the pictures are encrypted"
+        elif self._promised >= end or self._cut is not None:
             reason = self._cut or "the last frames could not be decoded"
-        if claimed - self._reached > CUT_OFF:
-            reason = f"the file says it lasts {claimed:.1f} s but ends there"
+        if claimed is not None and claimed - self._reached > CUT_OFF:
+            length = float(claimed - self._begins - self.origin / self._rate)
+            reason = f"the file says it lasts {length:.1f} s but ends there"
         if reason:
             self._note_damage(end, reason)
-        elif "mp4" in self._container.format.name and not self._reordered and self._stream.duration is not None:
-            end = max(self._stream.duration + self._offset, self._last_shown)  # an edit list may move the end
+        else:
+            end = self._held_until()
+        claimed_length = 0.0 if claimed is None else self._second(nearest((claimed - self._begins) / self._time_base))
         promised = self._second(self._promised + self._usual_duration)
-        self._damage.end(max(claimed if reason else 0.0, promised, self._second(end)))
+        self._damage.end(max(claimed_length if reason else 0.0, promised, self._second(end)))
         return self._tick(end)
 
-    def nothing_decoded(self) -> VideoError:
+    def _held_until(self) -> int:
+        """When the last frame stops being shown: not after the end that the file names, whatever its packet says."""
+        end, stream = self._shown_until, self._stream
+        if self._container.format.name == MP4 and not self._reordered and stream.duration is not None:
+            named = (stream.start_time or 0) + stream.duration + self._offset
+            return max(named, self._last_shown)  # an edit list may move the end
+        if self._claimed_ends is None:
+            return end
+        # A frame's duration is that of its packet, and of reordered packets it is the time to the one stored next.
+        named = nearest((self._claimed_ends[1] - self._begins) / self._time_base)
+        past = (end - named) * self._time_base > HEADER_ROUNDING_S
+        return max(named, self._last_shown) if past else end
+
+    def _nothing_decoded(self) -> VideoError:
         """Make the error for a stream without a single frame."""
+        if self._encrypted:
+            return VideoError(ENCRYPTED.format(self._path))
         return VideoError(
             f"{self._path} has a video stream ({self._stream.codec_context.name}) but no frame of it can be decoded"
             f"{f' ({self._cut})' if self._cut else ''}; the file is cut off or damaged: fetch or copy it again"
@@ -202,24 +258,44 @@ class VideoDecoder:
             except FFmpegError as error:
                 self._note_damage(self._shown_until, error.strerror)
 
-    def _own_packets(self) -> Iterator[Packet | None]:
-        """Yield the stream's packets with decoding timestamps, then None, which makes the decoder hand out the rest."""
+    def _of_stream(self, packets: Iterator[Packet]) -> Iterator[Packet]:
         try:
-            for packet in self._packets:
-                if not packet.size:  # PyAV ends with one empty packet for each stream
-                    continue
-                self._note_reached(packet)
+            for packet in packets:
                 if packet.stream_index == self._stream.index:
-                    self._timed &= packet.pts is not None or packet.dts is not None
-                    packet.pts, packet.dts = self._clock.packet_times(packet.pts, packet.dts, packet.duration)
-                    self._note(packet)
                     yield packet
+                else:
+                    self._note_reached(packet)
         except FFmpegError as error:
             self._cut = error.strerror
+
+    def _own_packets(self) -> Iterator[Packet | None]:
+        """Yield the stream's packets with decoding timestamps, then None, which makes the decoder hand out the rest."""
+        was_off = False
+        for packet, off in self._repair:
+            self._timed &= packet.pts is not None or packet.dts is not None
+            said = packet.pts
+            self._pts_left_out |= bool(off) and said is None
+            packet.pts, packet.dts = self._clock.packet_times(said, packet.dts, packet.duration)
+            nonsense = said is not None and packet.pts is None
+            if (off or nonsense) and not was_off:
+                self._note_damage(
+                    self._shown_until, WRONG_TIME.format(float(abs(off) * self._time_base)) if off else FAR_TIME
+                )
+            was_off = bool(off or nonsense)
+            if off > 0:
+                self._reached = 0.0  # in mp4 the packet before lasted up to the wrong time
+            self._note_reached(packet)
+            self._note(packet)
+            if is_encrypted(packet):
+                self._encrypted = True
+                self._note_damage(self._shown_until, "the pictures are encrypted")
+            else:
+                yield packet
         yield None
 
     def _note_damage(self, shown: int, reason: object) -> None:
-        self._damage.begin(self._second(shown), float(self._usual_duration * self._time_base), reason)
+        frame = min(float(self._usual_duration * self._time_base), 1.0)  # an average; one wrong timestamp moves it
+        self._damage.begin(self._second(shown), frame, reason)
 
     def _note(self, packet: Packet) -> None:
         self._reordered |= packet.pts != packet.dts
@@ -233,12 +309,18 @@ class VideoDecoder:
         if time is not None and packet.time_base:
             self._reached = max(self._reached, float((time + (packet.duration or 0)) * packet.time_base))
 
-    def _claimed_seconds(self) -> float:
-        """Give the time at which the file says that it ends, or 0 where it does not say."""
-        duration = self._container.duration
-        if duration is None or self._container.format.name not in SAYS_ITS_LENGTH:
-            return 0.0
-        return ((self._container.start_time or 0) + duration) / MICROSECONDS
+    @cached_property
+    def _claimed_ends(self) -> tuple[Fraction, Fraction] | None:
+        """The earliest and the latest time of the file's own clock at which its header may say that it ends."""
+        container = self._container
+        name = container.format.name
+        if container.duration is None or name not in SAYS_ITS_LENGTH:
+            return None
+        begins = Fraction(container.start_time or 0, MICROSECONDS)
+        length = Fraction(container.duration, MICROSECONDS)
+        if name == MP4:
+            return begins + length, max(begins + length, shown_until(self._path, self._stream.id) or Fraction(0))
+        return length, begins + length if name == "flv" else length
 
     def _tick(self, shown: int) -> int:
         return nearest(shown * self._ticks)
@@ -284,18 +366,29 @@ class Shrinker:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._target: tuple[int, int] | None = None  # of the first frame: a later change of resolution keeps to it
         self._redrawn = Redrawn(self._steps)
+
+    def aim(self, opening: VideoFrame) -> None:
+        """Take the shape from a video's first frame; where the resolution changes later, pictures keep to it."""
+        self._shape = _upright_size(opening)
 
     def __call__(self, frame: VideoFrame) -> np.ndarray:
         return self._redrawn(frame).to_ndarray()
 
     def _steps(self, frame: VideoFrame) -> list[tuple[str, str]]:
         size = self._size
-        self._target = self._target or scaled_size(*_upright_size(frame), size)
-        width, height = self._target
+        width, height = scaled_size(*self._shape, size)
+        stored = _upright_size(frame)
+        cut: list[tuple[str, str]] = []
+        if width > ELONGATED * size:
+            kept, width = middle(stored[0], width, size)
+            cut = [("crop", f"{kept}:{stored[1]}")]
+        elif height > ELONGATED * size:
+            kept, height = middle(stored[1], height, size)
+            cut = [("crop", f"{stored[0]}:{kept}")]
         x, y = crop_start(width, height, size)
-        return [("scale", f"{width}:{height}"), ("crop", f"{size}:{size}:{x}:{y}"), ("format", "pix_fmts=rgb24")]
+        scale = ("scale", f"{width}:{height}")
+        return [*cut, scale, ("crop", f"{size}:{size}:{x}:{y}"), ("format", "pix_fmts=rgb24")]
 
 
 def draw(frame: VideoFrame, width: int, height: int) -> np.ndarray:
@@ -305,84 +398,6 @@ def draw(frame: VideoFrame, width: int, height: int) -> np.ndarray:
     except FFmpegError as error:
         size = f"{frame.width} x {frame.height}"
         raise VideoError(f"a frame of {size} in {frame.format.name} cannot be drawn ({error.strerror})") from error
-
-
-def open_video(path: Path) -> tuple[InputContainer, VideoStream]:
-    """Open a file, and choose the stream that a viewer would see.
-
-    Args:
-        path: the file, known to exist.
-
-    Returns:
-        The open file and its stream.
-
-    Raises:
-        VideoError: it is not a video.
-    """
-    try:
-        # Only files: what claims to be a video must not make us read from a network.
-        container = av.open(f"file:{path}", container_options={"protocol_whitelist": "file"})
-    except PermissionError as error:
-        raise VideoError(f"{path} may not be read by this user (permission denied); change its permissions") from error
-    except FFmpegError as error:
-        raise _refusal(path, error) from error
-    except OSError as error:
-        raise VideoError(f"{path} cannot be opened ({error.strerror or error})") from error
-    name = container.format.name
-    if name in NOT_VIDEO or name.endswith("_pipe"):
-        container.close()
-        raise VideoError(f"{path} is not a video: it reads as {container.format.long_name or name}; give a video file")
-    container.flags &= ~GENERATE_TIMESTAMPS
-    streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
-    if not streams:
-        kinds = {"a cover picture" if stream.type == "video" else stream.type for stream in container.streams}
-        container.close()
-        found = " and ".join(sorted(kinds)) or "a header"
-        raise VideoError(f"{path} has no video stream, only {found}; give a file with moving pictures")
-    stream = max(streams, key=_stream_score)
-    if stream.codec_context is None:
-        container.close()
-        raise VideoError(f"{path} is coded in a way that PyAV cannot decode; convert it, for example to H.264")
-    return container, stream
-
-
-def _refusal(path: Path, error: FFmpegError) -> VideoError:
-    try:
-        return unreadable(path, error.strerror)
-    except OSError as failure:  # a disk or a network that gives nothing
-        return VideoError(f"{path} cannot be read ({failure.strerror or failure}); try again, or copy it elsewhere")
-
-
-def _stream_score(stream: VideoStream) -> int:
-    """Rank the video streams of a file as the ffmpeg command does: the largest, or the one marked as default."""
-    area = stream.width * stream.height if stream.codec_context else -1
-    return area + DEFAULT_BONUS * bool(stream.disposition & Disposition.default)
-
-
-def may_jump(container: InputContainer) -> bool:
-    """Say whether a file is of a format in which timestamps may begin anew part-way."""
-    return bool(container.format.flags & TIMESTAMPS_MAY_JUMP)
-
-
-def peek(container: InputContainer, stream: VideoStream, packets: Iterator[Packet]) -> tuple[list[Packet], Fraction]:
-    """Read on until the time at which second 0 lies is known; give what was read and that time in seconds."""
-    begins = Fraction(container.start_time or 0, MICROSECONDS)
-    peeked: list[Packet] = []
-    if may_jump(container) and stream.start_time is not None and stream.time_base:
-        begins = max(begins, stream.start_time * stream.time_base)  # here ffmpeg looks at the chosen stream alone
-    if "matroska" not in container.format.name:
-        return peeked, begins
-    # The lead-in of an audio codec counts in Matroska, and libav's start_time leaves it out.
-    waiting = {audio.index for audio in container.streams.audio}
-    while waiting and len(peeked) < PEEK_PACKETS:
-        packet = next(packets, None)
-        if packet is None:
-            break
-        peeked.append(packet)
-        if packet.stream_index in waiting and packet.pts is not None:
-            waiting.remove(packet.stream_index)
-            begins = min(begins, packet.pts * packet.time_base)
-    return peeked, begins
 
 
 def _upright_size(frame: VideoFrame, wide: int | None = None) -> tuple[int, int]:

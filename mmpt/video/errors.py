@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmpt.video.finding import HEAD_BYTES, container_kind
+from mmpt.video.finding import container_kind
 
 
 class VideoError(ValueError):
@@ -70,18 +70,18 @@ def check_file(path: Path) -> None:
         raise VideoError(f"{path} may not be read by this user (permission denied); change its permissions")
 
 
-def unreadable(path: Path, reason: object) -> VideoError:
+def unreadable(path: Path, head: bytes, reason: object) -> VideoError:
     """Say why a file could not be opened, after a look at how it begins.
 
     Args:
         path: the file.
+        head: its first bytes, 12 or more where there are so many.
         reason: what the library said.
 
     Returns:
         The error to raise: cut off when it begins like a video, not a video otherwise.
     """
-    with path.open("rb") as file:
-        kind = container_kind(file.read(HEAD_BYTES))
+    kind = container_kind(head)
     if kind:
         return VideoError(
             f"{path} begins like {kind} but is cut off or damaged before anything could be read "

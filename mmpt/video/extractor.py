@@ -19,6 +19,7 @@ from mmpt.video.features import PUBLISHED, VideoSource, features_of
 from mmpt.video.jobs import CLAIMS, Event, OutputError, Plan, Report, Video, writing_to
 from mmpt.video.reader import probe
 from mmpt.video.streaming import Meter, Rows, stream
+from mmpt.video.timing import MAX_GAP_S, default_max_gap
 
 SHOWN = 0.2  # seconds between two words about one video's progress
 CHOSEN = ("backbone", "precision", "l2_normalized")  # what a file says of how it was asked for; nobody loses those
@@ -161,7 +162,7 @@ class Extractor:
             return True
         if any(about.get(key) != value for key, value in {**self._about, "source": source}.items()):
             return False
-        if self.plan.strict and about.get("damage"):
+        if about.get("damage") and (self.plan.strict or default_max_gap() > about.get("max_gap", MAX_GAP_S)):
             return False
         self._sweep_claim(video)
         self.report(Event("skipped", video))
@@ -206,6 +207,8 @@ class Extractor:
             return Event("failed", job.video, seconds=rows.done, reason=reason)
         damage = [message.replace(str(job.video.path), job.video.path.name) for message in features.damage]
         about = {**self._about, "source": job.source, "file": job.video.path.name, "damage": damage}
+        if default_max_gap() != MAX_GAP_S:
+            about["max_gap"] = default_max_gap()
         try:
             with writing_to(self.plan.out):
                 write_features(self.target(job.video), features.array, about)

@@ -26,6 +26,7 @@ from mmpt.video.backbones.base import Backbone, feature_name, same_backbone
 from mmpt.video.errors import VideoDamageWarning, VideoError, check_file
 from mmpt.video.reader import read_seconds
 from mmpt.video.streaming import Rows, stream
+from mmpt.video.timing import MAX_GAP_S, default_max_gap
 
 FORMAT = "mmpt-features-1"
 PUBLISHED = ("s3d", True)  # backbone and unit length of feature files that say nothing, as the published ones
@@ -332,6 +333,7 @@ def _write(features: Features, kept: Path, file: Path) -> None:
         "l2_normalized": json.dumps(features.l2_normalized),
         "source": features.source,
         "damage": json.dumps([message.replace(str(file), NAME) for message in features.damage]),
+        "max_gap": str(default_max_gap()),
         "sha256": hashlib.sha256(array.tobytes()).hexdigest(),
     }
     try:
@@ -342,7 +344,7 @@ def _write(features: Features, kept: Path, file: Path) -> None:
 
 
 def _read(kept: Path, file: Path) -> Features | None:
-    """Read kept features; None when there are none, or the file is damaged."""
+    """Read kept features; None when there are none, the file is damaged, or the video is to be read again."""
     if not kept.is_file():
         return None
     try:
@@ -350,6 +352,8 @@ def _read(kept: Path, file: Path) -> Features | None:
             about, array = opened.metadata(), opened.get_tensor("features")
         if hashlib.sha256(array.tobytes()).hexdigest() != about["sha256"]:
             raise ValueError("the numbers do not match their checksum")
+        if about["damage"] != "[]" and default_max_gap() > float(about.get("max_gap", MAX_GAP_S)):
+            return None  # what was taken for damage may be a gap that is allowed now
         return Features(
             array=array,
             backbone=about["backbone"],

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 SNAP = 1.0  # degrees; a rotation this close to a quarter turn is one, as in ffmpeg
+MIXED = 8  # stored pixels to either side of a scaled one that may shine through
 TRANSPOSED = {  # (x grows with the stored y, y grows with the stored x) -> how x and y change places
     (True, True): "cclock_flip",
     (False, True): "clock",
@@ -40,6 +41,24 @@ def crop_start(width: int, height: int, size: int) -> tuple[int, int]:
         The x and y of its upper left corner.
     """
     return (width - size) // 2, (height - size) // 2
+
+
+def middle(stored: int, scaled: int, size: int) -> tuple[int, int]:
+    """Find how much of a long side is needed for what is cut out of it once it is scaled.
+
+    Scaled whole, a line of a few pixels would become thousands of times as large as the square that is kept.
+
+    Args:
+        stored: the length of the side, in pixels.
+        scaled: what it would be scaled to.
+        size: what is cut out of that, in its middle.
+
+    Returns:
+        How many stored pixels to keep, some more than are seen because scaling mixes neighbours; and what they are
+        scaled to.
+    """
+    kept = min(stored, -(-size * stored // scaled) + 2 * MIXED)
+    return kept, max(size, round(kept * scaled / stored))
 
 
 def upright_filters(matrix: Sequence[int]) -> list[tuple[str, str]]:

@@ -22,9 +22,11 @@ import numpy as np
 from mmpt.video.damage import DamageLog
 from mmpt.video.decoder import Shrinker, VideoDecoder
 from mmpt.video.errors import VideoDamageWarning, VideoError, check_file, video_errors
-from mmpt.video.timing import grid_origin, grid_rate
+from mmpt.video.timing import MAX_GAP_VARIABLE, default_max_gap, grid_rate
 
 SEEK_FROM = 2.0  # seconds; what begins earlier is reached sooner by decoding than by seeking
+LONG_GAP_S = 60.0  # from which on gaps are added up
+MAX_GAPS = 4  # times the longest gap, all long ones together
 SAME_MOMENT = 1e-6  # places of the grid; a start or end this close to one means that one
 
 
@@ -61,6 +63,7 @@ def read_frames(
     strict: bool = False,
     chunk_seconds: float = 1,
     on_damage: Callable[[str], None] | None = None,
+    max_gap: float | None = None,
 ) -> Iterator[np.ndarray]:
     """Read a video as a stream of small square frames.
 
@@ -76,6 +79,9 @@ def read_frames(
         strict: raise where part of the video cannot be decoded, instead of warning after the readable seconds.
         chunk_seconds: length of a chunk, in seconds.
         on_damage: told what could not be decoded, in place of the warning: threads share what becomes of warnings.
+        max_gap: seconds for which one picture may be repeated because the next one is so much later; where one would
+            stand still for longer, or for four times as long in several places together, reading ends as at the end of
+            a file that is cut off. An hour by default, or what the environment variable MMPT_MAX_GAP says.
 
     Returns:
         An iterator over chunks (T, size, size, 3) of uint8 in the order red, green, blue; T = round(fps *
@@ -93,11 +99,14 @@ def read_frames(
     path = Path(path)
     check_file(path)
     _check_numbers(fps, size, start, end, chunk_seconds)
+    if max_gap is not None and not max_gap > 0:
+        raise ValueError(f"max_gap is {max_gap}; the longest time that a picture may be held must be above 0 seconds")
     rate = grid_rate(fps)
     first = _place(start or 0.0, rate)
     stop = None if end is None or math.isinf(end) else _place(end, rate)
     length = max(1, round(rate * Fraction(chunk_seconds)))
-    return _chunks(path, rate, size, first, stop, strict, length, on_damage or _warn)
+    bound = default_max_gap() if max_gap is None else max_gap
+    return _chunks(path, rate, size, first, stop, strict, length, on_damage or _warn, bound)
 
 
 def read_seconds(
@@ -108,6 +117,7 @@ def read_seconds(
     end: float | None = None,
     strict: bool = False,
     on_damage: Callable[[str], None] | None = None,
+    max_gap: float | None = None,
 ) -> Iterator[np.ndarray]:
     """Read a video second by second, every started second whole.
 
@@ -119,6 +129,7 @@ def read_seconds(
         end: second to stop before; to the video's end by default.
         strict: raise where part of the video cannot be decoded, instead of warning after the readable seconds.
         on_damage: told what could not be decoded, in place of the warning.
+        max_gap: seconds for which one picture may be repeated, as in `read_frames`.
 
     Returns:
         An iterator over blocks (fps, size, size, 3) of uint8, one for each started second after `start`; the last is
@@ -131,7 +142,7 @@ def read_seconds(
     """
     if fps != int(fps):
         raise ValueError(f"fps is {fps}; seconds of equal length need a whole number of frames per second")
-    frames = read_frames(path, int(fps), size, start, end, strict=strict, on_damage=on_damage)
+    frames = read_frames(path, int(fps), size, start, end, strict=strict, on_damage=on_damage, max_gap=max_gap)
     return (_fill_up(chunk, int(fps)) for chunk in frames)
 
 
@@ -151,10 +162,8 @@ def probe(path: str | Path) -> VideoInfo:
     path = Path(path)
     check_file(path)
     with video_errors(path), VideoDecoder(path, grid_rate(1), DamageLog(path, 0)) as video:
-        opening = next(video.frames(), None)
-        if opening is None:
-            raise video.nothing_decoded()
-        return VideoInfo(**video.describe(opening[1]))
+        (_, frame), _ = video.begin()
+        return VideoInfo(**video.describe(frame))
 
 
 def _check_numbers(fps: float, size: int, start: float | None, end: float | None, chunk_seconds: float) -> None:
@@ -179,12 +188,13 @@ def _chunks(
     strict: bool,
     length: int,
     on_damage: Callable[[str], None],
+    max_gap: float,
 ) -> Iterator[np.ndarray]:
     damage = DamageLog(path, float(first / rate))
     shrink = Shrinker(size)
     chunk, filled, given = np.empty((length, size, size, 3), np.uint8), 0, 0
     with video_errors(path):
-        for frame, repeats in _shown(path, rate, first, stop, damage):
+        for frame, repeats in _shown(path, rate, first, stop, damage, shrink, max_gap):
             if strict and damage:
                 break
             picture = shrink(frame)  # (size, size, 3)
@@ -207,32 +217,64 @@ def _warn(message: str) -> None:
     warnings.warn(message, VideoDamageWarning, stacklevel=3)
 
 
-def _shown(path: Path, rate: Fraction, first: int, stop: int | None, damage: DamageLog) -> Iterator[tuple]:
+def _shown(
+    path: Path, rate: Fraction, first: int, stop: int | None, damage: DamageLog, shrink: Shrinker, max_gap: float
+) -> Iterator[tuple]:
     """Yield the decoded frames that appear on the grid, each with the number of places that it takes there."""
     with VideoDecoder(path, rate, damage) as video:
-        frames = video.frames()
-        opening = next(frames, None)
-        if opening is None:
-            raise video.nothing_decoded()
-        video.origin = grid_origin(opening[0], streams=video.streams)
+        opening, frames = video.begin()
+        shrink.aim(opening[1])
         place = video.origin + first  # the next one to fill
         last = math.inf if stop is None else video.origin + stop
         frames = itertools.chain([opening], frames)
         if place - opening[0] > SEEK_FROM * rate:
             frames = video.frames_around(place)
-        held = None
+        gaps = _Gaps(rate, max_gap, damage, video.origin)
+        held, since = None, video.origin  # the frame that is shown, and the tick from which on
         for tick, frame in frames:
             repeats = int(min(tick, last)) - place
             if held is not None and repeats > 0 and tick > opening[0]:
+                if gaps.are_too_long(since, tick):
+                    repeats = since + 1 - place
+                    if repeats > 0:
+                        yield held, repeats
+                    return
                 yield held, repeats
                 place += repeats
             if place >= last:
                 return
+            since = tick if held is not None or tick > opening[0] else since
             held = frame
         until = max(video.finish(), opening[0] + 1)  # a video shorter than half a place of the grid still has a frame
         repeats = int(min(until, last)) - place
         if held is not None and repeats > 0:
-            yield held, repeats
+            yield held, min(repeats, since + 1 - place) if gaps.are_too_long(since, until) else repeats
+
+
+class _Gaps:
+    """Sees that no picture is repeated for hours, only because a few timestamps say so."""
+
+    def __init__(self, rate: Fraction, max_gap: float, damage: DamageLog, origin: int) -> None:
+        self._rate = rate
+        self._max_gap = max_gap
+        self._damage = damage
+        self._origin = origin
+        self._total = 0.0  # seconds of long gaps
+
+    def are_too_long(self, since: int, until: int) -> bool:
+        """Whether a picture that is shown from one tick to another is shown for too long; notes it."""
+        seconds = float((until - since) / self._rate)
+        self._total += seconds if seconds > LONG_GAP_S else 0.0
+        if seconds <= self._max_gap and self._total <= MAX_GAPS * self._max_gap:
+            return False
+        length = f"for {seconds:,.0f} s, longer than the {self._max_gap:,.0f} s"
+        if seconds <= self._max_gap:
+            length = f"for {self._total:,.0f} s in several places, longer than the {MAX_GAPS * self._max_gap:,.0f} s"
+        reason = f"a picture would stand still {length} that are allowed; --max-gap or {MAX_GAP_VARIABLE} raises that"
+        begin, end = (float((tick - self._origin) / self._rate) for tick in (since + 1, until))
+        self._damage.begin(begin, end - begin, reason)
+        self._damage.end(end)
+        return True
 
 
 def _place(second: float, rate: Fraction) -> int:

@@ -7,7 +7,6 @@ from pathlib import Path
 from mmpt.video.damage import DamageLog
 from mmpt.video.decoder import VideoDecoder, draw
 from mmpt.video.errors import check_file, video_errors
-from mmpt.video.timing import grid_origin
 from mmpt.video.writer import encode_jpeg
 
 RATE = Fraction(1000)  # places a second on which frames are looked for
@@ -39,18 +38,16 @@ def thumbnail(path: str | Path, second: float, width: int = 320) -> bytes:
         raise ValueError(f"width is {width}; a thumbnail takes from {NARROWEST} to {WIDEST} pixels")
     check_file(path)
     with video_errors(path), VideoDecoder(path, RATE, DamageLog(path, second)) as video:
-        opening = next(video.frames(), None)
-        if opening is None:
-            raise video.nothing_decoded()
-        video.origin = grid_origin(opening[0], streams=video.streams)
+        (begin, opening), _ = video.begin()
         place = video.origin + math.floor(second * RATE)
-        frame = opening[1]
-        if place > opening[0]:
+        frame = opening
+        if place > begin:
             for tick, later in video.frames_around(place):
                 if tick > place:
                     break
                 frame = later
-        return encode_jpeg(draw(frame, *_fitting(*video.upright_size(frame), width)))
+        # Where the resolution changes part-way, all pictures of a video keep the shape of its first.
+        return encode_jpeg(draw(frame, *_fitting(*video.upright_size(opening), width)))
 
 
 def _fitting(wide: int, high: int, width: int) -> tuple[int, int]:

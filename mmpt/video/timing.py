@@ -4,12 +4,16 @@ ffmpeg's command line decides which frame stands for which moment, and the publi
 rules here are the ones it follows, so that the same frames come out in the same places.
 """
 
+import math
+import os
 from fractions import Fraction
 
 MICROSECONDS = 1_000_000  # per second; the unit of a container's own times
 LARGEST_RATE_TERM = 1_001_000  # numerator and denominator of a frame rate, as ffmpeg limits them
 JUMP = 10  # seconds; in a format that allows for it, a larger step, or one back in time, means that time begins anew
 NONSENSE = 30 * 3600  # seconds; a larger step elsewhere is a damaged timestamp
+MAX_GAP_S = 3600.0  # for which one picture may be repeated; a slide that is talked about may well be shown for long
+MAX_GAP_VARIABLE = "MMPT_MAX_GAP"
 MOST_EARLY_TICKS = -2  # ffmpeg drops frames earlier than this before the start, and keeps the others
 
 
@@ -56,6 +60,25 @@ def grid_origin(first_tick: int, *, streams: int) -> int:
     return max(first_tick, MOST_EARLY_TICKS)
 
 
+def default_max_gap() -> float:
+    """Give the seconds for which one picture may be repeated, where a reader is not told.
+
+    Returns:
+        What the environment variable MMPT_MAX_GAP says, or MAX_GAP_S.
+
+    Raises:
+        ValueError: the variable holds no number above 0.
+    """
+    said = os.environ.get(MAX_GAP_VARIABLE) or str(MAX_GAP_S)
+    try:
+        bound = float(said)
+    except ValueError:
+        bound = math.nan
+    if not bound > 0:
+        raise ValueError(f"{MAX_GAP_VARIABLE} is {said!r}; it takes seconds, above 0, or inf for no bound")
+    return bound
+
+
 class PresentationClock:
     """Tells when each decoded frame is shown, also where the file's timestamps are missing, wrong or out of order."""
 
@@ -75,7 +98,7 @@ class PresentationClock:
         self._next_decode: int | None = None
         self._last_decode: int | None = None
         self._last_shown: int | None = None
-        self._next_shown = 0
+        self.next_shown = 0  # when a frame is shown of which nothing says it
         self._decode_faults = 0  # times that the decoding timestamps did not increase
         self._shown_faults = 0  # times that the presentation timestamps did not
 
@@ -131,6 +154,6 @@ class PresentationClock:
         elif dts is not None:
             self._last_shown = dts
         if pts is None or (dts is not None and self._shown_faults > self._decode_faults):
-            pts = dts if dts is not None else self._next_shown
-        self._next_shown = pts + (duration or self._usual_duration)
+            pts = dts if dts is not None else self.next_shown
+        self.next_shown = pts + (duration or self._usual_duration)
         return pts

@@ -10,6 +10,7 @@ import pytest
 from av import error as av_error
 from av.video.frame import VideoFrame
 
+from mmpt.video import opening
 from mmpt.video.errors import VideoDamageWarning, VideoError
 from mmpt.video.reader import probe, read_frames, read_seconds
 from tests.video.rendering import Track, moving, read, render
@@ -117,11 +118,68 @@ def test_picture(tmp_path: Path, name: str) -> None:
     refuse(path, "is not a video: it reads as .*; give a video file")
 
 
-def test_playlist_of_other_files(tmp_path: Path) -> None:
-    render(tmp_path / "part.ts", Track(moving(30)))
-    path = tmp_path / "list.m3u8"
-    path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\npart.ts\n#EXT-X-ENDLIST\n")
-    refuse(path, "is not a video: it reads as")
+PLAYLISTS = {
+    "ffconcat": "ffconcat version 1.0\nfile part.ts\n",
+    "concat": "# parts\nfile 'part.ts'\nfile 'part.ts'\n",
+    "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\npart.ts\n#EXT-X-ENDLIST\n",
+    "dash": "<?xml version='1.0'?>\n<!-- a -->\n<MPD xmlns='urn:mpeg:dash:schema:mpd:2011'><Period/></MPD>",
+    "sdp": "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nm=video 5004 RTP/AVP 96\r\n",
+    "pls": "\ufeff[playlist]\nFile1=part.ts\n",
+    "asx": "<asx version='3'><entry><ref href='part.ts'/></entry></asx>",
+    "xspf": "<?xml version='1.0'?>\n<playlist version='1' xmlns='http://xspf.org/ns/0/'></playlist>",
+    "address": "\n http://localhost/part.ts\n",
+    "names": "part.ts\npart.ts\n",
+}
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".m3u8"])
+@pytest.mark.parametrize("kind", PLAYLISTS)
+def test_playlist_of_other_files(tmp_path: Path, kind: str, ending: str) -> None:
+    (tmp_path / "part.ts").write_bytes(b"G" * 376)
+    path = tmp_path / f"list{ending}"
+    path.write_text(PLAYLISTS[kind])
+    refuse(path, "is a playlist, not a video: it reads as .*, which only names other files")
+
+
+@pytest.mark.parametrize("head", ["#\n" * 5000, "\n" * 9000, ""])
+def test_playlist_opens_nothing_even_where_its_head_is_hidden(tmp_path: Path, head: str) -> None:
+    """One that names a pipe would wait for ever, one that names itself would open itself until the stack is full."""
+    os.mkfifo(tmp_path / "pipe")
+    path = tmp_path / "list.mp4"
+    for name in ("pipe", "list.mp4"):
+        path.write_text(f"{head}ffconcat version 1.0\nfile {name}\n")
+        refuse(path, "is (a playlist, )?not a video")
+
+
+def test_numbered_pictures_are_not_opened(tmp_path: Path) -> None:
+    """libav takes such a name for a pattern of many files."""
+    VideoFrame.from_ndarray(moving(1)[0], format="rgb24").save(tmp_path / "img1.png")
+    path = tmp_path / "img%d.png"
+    path.write_bytes((tmp_path / "img1.png").read_bytes())
+    refuse(path, "is not a video")
+
+
+def test_formats_that_read_other_files_are_not_among_those_that_are_opened() -> None:
+    others = {
+        "concat",
+        "hls",
+        "dash",
+        "sdp",
+        "rtsp",
+        "rtp",
+        "sap",
+        "image2",
+        "imf",
+        "vobsub",
+        "lavfi",
+        "webm_dash_manifest",
+    }
+    assert not others & set(opening.FORMATS.split(","))
+
+
+def test_opening_that_takes_too_long_is_given_up(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "OPENING_TIMEOUT_S", 0.0)
+    refuse(clips / "clip.mp4", "could not be opened within 0 s")
 
 
 def test_sound_only(tmp_path: Path) -> None:
