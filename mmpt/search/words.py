@@ -17,22 +17,21 @@ from typing import Any
 import regex
 import snowballstemmer
 
+from mmpt.text.languages import language_code
+
 MAX_QUERY_WORDS = 64  # more say nothing new
 MAX_WORD_LETTERS = 100  # what follows is cut off: such a word is none that a stemmer knows
 MAX_CACHED_WORDS = 1 << 16
 
-# Snowball's algorithms by the language codes of ISO 639-1 and 639-2; a tag that is none of these has no stemmer.
-_ALGORITHMS = (
-    "arabic:ar,ara armenian:hy,hye,arm basque:eu,eus,baq catalan:ca,cat czech:cs,ces,cze danish:da,dan "
-    "dutch:nl,nld,dut english:en,eng,und esperanto:eo,epo estonian:et,est finnish:fi,fin french:fr,fra,fre "
-    "german:de,deu,ger greek:el,ell,gre hindi:hi,hin hungarian:hu,hun indonesian:id,ind irish:ga,gle italian:it,ita "
-    "lithuanian:lt,lit nepali:ne,nep norwegian:no,nor,nb,nob,nn,nno persian:fa,fas,per polish:pl,pol "
-    "portuguese:pt,por romanian:ro,ron,rum russian:ru,rus serbian:sr,srp spanish:es,spa swedish:sv,swe "
-    "tamil:ta,tam turkish:tr,tur yiddish:yi,yid"
-)
+# Snowball's algorithms by the code of the language; a language that has none here has no stems.
 ALGORITHMS = {
-    code: name for name, codes in (pair.split(":") for pair in _ALGORITHMS.split()) for code in codes.split(",")
-}
+    "ar": "arabic", "hy": "armenian", "eu": "basque", "ca": "catalan", "cs": "czech", "da": "danish", "nl": "dutch",
+    "en": "english", "und": "english", "eo": "esperanto", "et": "estonian", "fi": "finnish", "fr": "french",
+    "de": "german", "el": "greek", "hi": "hindi", "hu": "hungarian", "id": "indonesian", "ga": "irish", "it": "italian",
+    "lt": "lithuanian", "ne": "nepali", "no": "norwegian", "nb": "norwegian", "nn": "norwegian", "fa": "persian",
+    "pl": "polish", "pt": "portuguese", "ro": "romanian", "ru": "russian", "sr": "serbian", "es": "spanish",
+    "sv": "swedish", "ta": "tamil", "tr": "turkish", "yi": "yiddish",
+}  # fmt: skip
 
 # English words that say nothing of what is looked for.
 _STOP_WORDS = (
@@ -175,7 +174,7 @@ def coverage(asked: Collection[Word], heard: Iterable[str]) -> float:
 @functools.lru_cache(maxsize=1000)
 def stemmers(languages: tuple[str, ...]) -> tuple[str, ...]:
     """Return Snowball's algorithms for language tags: English for an empty one, none for an unknown language."""
-    codes = (tag.replace("_", "-").partition("-")[0].lower() or "en" for tag in languages)
+    codes = (language_code(tag or "en") for tag in languages)
     return tuple(sorted({ALGORITHMS[code] for code in codes if code in ALGORITHMS}))
 
 
