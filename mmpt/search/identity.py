@@ -127,6 +127,7 @@ def with_file(record: VideoRecord, path: str, content: FileContent, depth: int) 
         stamp=content.stamp,
         real_path=_as_text(content.real_path),
         depth=depth,
+        copies=tuple(other for other in record.copies if other != path),
     )
 
 

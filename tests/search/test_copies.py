@@ -99,7 +99,7 @@ def test_captions_stay_when_the_copy_that_they_came_from_goes(shop: VideoLibrary
     (folder / "a.mp4").unlink()
     (folder / "a.en.vtt").unlink()
     report = shop.update()
-    assert [Path(record.path).name for record in report.renamed] == ["b.mp4"] and report.captions == []
+    assert [(Path(r.path).name, r.copies) for r in report.renamed] == [("b.mp4", ())] and report.captions == []
     assert said(shop) == ["My favourite part."] and report.gone == []
     films(a={})  # comes back without them
     shop.update()
