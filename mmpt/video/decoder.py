@@ -66,6 +66,7 @@ class VideoDecoder:
         self._stream.thread_type = self._threads = threads
         self._time_base = self._stream.time_base or Fraction(1, MICROSECONDS)
         self._ticks = self._time_base * self._rate  # a timestamp times this is a time in ticks
+        self._second_units = nearest(1 / self._time_base)  # one second in units of the time base
         average = self._stream.average_rate or self._stream.guessed_rate or UNKNOWN_RATE
         self._usual_duration = max(1, nearest(1 / (average * self._time_base)))
         packets = packets_of(self._container)
@@ -85,22 +86,23 @@ class VideoDecoder:
         ]
 
     def _begin_stretch(self, packets: Iterator[Packet]) -> None:
-        second, jumps = nearest(1 / self._time_base), may_jump(self._container)
+        jumps = may_jump(self._container)
         claimed = self._claimed_ends
         self._cut: str | None = None  # why the container could not be read to its end
         self._encrypted = False  # there were packets that cannot be decoded without a key
         self._reached = 0.0  # seconds of the file's own clock up to which there was anything at all
-        self._clock = PresentationClock(self._usual_duration, second, may_jump=jumps)
+        self._clock = PresentationClock(self._usual_duration, self._second_units, may_jump=jumps)
         self._repair = TimestampRepair(
             self._of_stream(packets),
             self._usual_duration,
-            second,
+            self._second_units,
             may_jump=jumps,
             claimed_end=None if claimed is None else nearest(claimed[1] / self._time_base),
         )
+        self._any_shown = False
         self._last_shown = self._shown_until = 0  # begin and end of the last frame; units of the time base
         self._promised = 0  # the latest time at which a packet said it would be shown
-        self._pts_left_out = False  # some packets had a presentation time that others contradict
+        self._some_were_off = False  # timestamps were contradicted by others
         self._timed = True  # every packet had a timestamp
         self._reordered = False  # packets come in another order than they are shown
 
@@ -176,14 +178,18 @@ class VideoDecoder:
 
     def _timed_frames(self) -> Iterator[tuple[int, VideoFrame]]:
         for frame in self._decoded():
-            pts = self._clock.next_shown if frame.pts is None and self._pts_left_out else frame.pts
-            shown = self._clock.shown_time(pts, frame.dts, frame.duration) + self._offset
-            until = shown + (frame.duration or self._usual_duration)
+            pts, duration = frame.pts, frame.duration
+            if self._some_were_off:  # then libav's durations are too, which are averages or differences
+                duration = min(duration or self._usual_duration, self._second_units)
+                if pts is None and self._any_shown:
+                    pts = min(self._clock.next_shown, self._last_shown - self._offset + duration)
+            shown = self._clock.shown_time(pts, frame.dts, duration) + self._offset
+            until = shown + (duration or self._usual_duration)
             self._damage.end(self._second(shown))
             if frame.is_corrupt:
                 self._note_damage(shown, "parts of a frame are missing")
                 self._damage.end(self._second(until))
-            self._last_shown, self._shown_until = shown, until
+            self._last_shown, self._shown_until, self._any_shown = shown, until, True
             yield self._tick(shown), frame
 
     def frames_around(self, tick: int) -> Iterator[tuple[int, VideoFrame]]:
@@ -274,7 +280,7 @@ class VideoDecoder:
         for packet, off in self._repair:
             self._timed &= packet.pts is not None or packet.dts is not None
             said = packet.pts
-            self._pts_left_out |= bool(off) and said is None
+            self._some_were_off |= bool(off)
             packet.pts, packet.dts = self._clock.packet_times(said, packet.dts, packet.duration)
             nonsense = said is not None and packet.pts is None
             if (off or nonsense) and not was_off:

@@ -25,8 +25,8 @@ from mmpt.video.errors import VideoDamageWarning, VideoError, check_file, video_
 from mmpt.video.timing import MAX_GAP_VARIABLE, default_max_gap, grid_rate
 
 SEEK_FROM = 2.0  # seconds; what begins earlier is reached sooner by decoding than by seeking
-LONG_GAP_S = 60.0  # from which on gaps are added up
-MAX_GAPS = 4  # times the longest gap, all long ones together
+LONG_GAP_S = 10.0  # from which on gaps are added up
+LEAST_BYTES = 100  # of a file for a second of long gaps; fewer are no video but a few timestamps
 SAME_MOMENT = 1e-6  # places of the grid; a start or end this close to one means that one
 
 
@@ -80,8 +80,9 @@ def read_frames(
         chunk_seconds: length of a chunk, in seconds.
         on_damage: told what could not be decoded, in place of the warning: threads share what becomes of warnings.
         max_gap: seconds for which one picture may be repeated because the next one is so much later; where one would
-            stand still for longer, or for four times as long in several places together, reading ends as at the end of
-            a file that is cut off. An hour by default, or what the environment variable MMPT_MAX_GAP says.
+            stand still for longer, reading ends as at the end of a file that is cut off. All that last over ten seconds
+            may take as long together, and a second for every 100 bytes of the file. An hour by default, or what the
+            environment variable MMPT_MAX_GAP says.
 
     Returns:
         An iterator over chunks (T, size, size, 3) of uint8 in the order red, green, blue; T = round(fps *
@@ -229,7 +230,7 @@ def _shown(
         frames = itertools.chain([opening], frames)
         if place - opening[0] > SEEK_FROM * rate:
             frames = video.frames_around(place)
-        gaps = _Gaps(rate, max_gap, damage, video.origin)
+        gaps = _Gaps(rate, max_gap, max_gap + path.stat().st_size / LEAST_BYTES, damage, video.origin)
         held, since = None, video.origin  # the frame that is shown, and the tick from which on
         for tick, frame in frames:
             repeats = int(min(tick, last)) - place
@@ -254,9 +255,10 @@ def _shown(
 class _Gaps:
     """Sees that no picture is repeated for hours, only because a few timestamps say so."""
 
-    def __init__(self, rate: Fraction, max_gap: float, damage: DamageLog, origin: int) -> None:
+    def __init__(self, rate: Fraction, max_gap: float, max_total: float, damage: DamageLog, origin: int) -> None:
         self._rate = rate
         self._max_gap = max_gap
+        self._max_total = max_total
         self._damage = damage
         self._origin = origin
         self._total = 0.0  # seconds of long gaps
@@ -265,11 +267,11 @@ class _Gaps:
         """Whether a picture that is shown from one tick to another is shown for too long; notes it."""
         seconds = float((until - since) / self._rate)
         self._total += seconds if seconds > LONG_GAP_S else 0.0
-        if seconds <= self._max_gap and self._total <= MAX_GAPS * self._max_gap:
+        if seconds <= self._max_gap and self._total <= self._max_total:
             return False
         length = f"for {seconds:,.0f} s, longer than the {self._max_gap:,.0f} s"
         if seconds <= self._max_gap:
-            length = f"for {self._total:,.0f} s in several places, longer than the {MAX_GAPS * self._max_gap:,.0f} s"
+            length = f"for {self._total:,.0f} s in several places, longer than the {self._max_total:,.0f} s"
         reason = f"a picture would stand still {length} that are allowed; --max-gap or {MAX_GAP_VARIABLE} raises that"
         begin, end = (float((tick - self._origin) / self._rate) for tick in (since + 1, until))
         self._damage.begin(begin, end - begin, reason)

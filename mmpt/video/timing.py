@@ -96,6 +96,7 @@ class PresentationClock:
         self._may_jump = may_jump
         self._shift = 0  # added to timestamps since the last jump
         self._next_decode: int | None = None
+        self._before = 0  # the decoding time before that
         self._last_decode: int | None = None
         self._last_shown: int | None = None
         self.next_shown = 0  # when a frame is shown of which nothing says it
@@ -117,11 +118,13 @@ class PresentationClock:
         if dts is not None and self._next_decode is not None:
             step = dts + self._shift - self._next_decode
             back = -step > self._usual_duration + self._second // 10
-            if abs(step) > self._largest_step or (back and self._may_jump):
+            goes_on = step < 0 and dts + self._shift > self._before  # only the packet before claimed to last longer
+            if (abs(step) > self._largest_step or (back and self._may_jump)) and not goes_on:
                 pts, dts = self._mend(pts, dts, step)
         pts = None if pts is None else pts + self._shift
         dts = self._next_decode if dts is None else dts + self._shift
         if dts is not None:
+            self._before = dts
             self._next_decode = dts + (duration or self._usual_duration)
         return pts, dts
 

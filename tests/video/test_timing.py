@@ -50,6 +50,12 @@ def test_time_that_begins_anew_is_joined() -> None:
     assert times.packet_times(90_110, 90_110, 10) == (5140, 5140)  # a pause, which is kept
 
 
+def test_packet_that_claims_to_last_too_long_moves_nothing() -> None:
+    """A damaged frame rate in the stream's own header makes every packet claim half a minute."""
+    times = clock(may_jump=True)
+    assert [times.packet_times(dts + 10, dts, 2850) for dts in (0, 10, 20)] == [(10, 0), (20, 10), (30, 20)]
+
+
 def test_absurd_timestamp_is_left_out_and_time_goes_on() -> None:
     times = clock(may_jump=False)
     times.packet_times(0, 0, 10)
