@@ -243,7 +243,7 @@ class VideoDecoder:
         # A frame's duration is that of its packet, and of reordered packets it is the time to the one stored next.
         named = nearest((self._claimed_ends[1] - self._begins) / self._time_base)
         past = (end - named) * self._time_base > HEADER_ROUNDING_S
-        return max(named, self._last_shown) if past else end
+        return max(named, self._last_shown + math.ceil(1 / self._ticks)) if past else end  # one place at the least
 
     def _nothing_decoded(self) -> VideoError:
         """Make the error for a stream without a single frame."""
