@@ -7,7 +7,7 @@ from pathlib import Path
 from mmpt.search.identity import with_file
 from mmpt.search.narration import Found
 from mmpt.search.records import VideoRecord
-from mmpt.search.sources import SourceLookup, depth_below, is_below
+from mmpt.search.sources import SourceLookup, depth_below, is_below, is_there
 from mmpt.utils.content import FileContent, open_at_once, read_content, remembered_hash
 
 UNKNOWN = Found(problem="it is not known where its subtitles are")
@@ -22,11 +22,13 @@ class Seen:
         subtitles: of all subtitle files the one that comes first: its place in the order, the path of the video that it
             belongs to, and its digest.
         unreadable: there are subtitle files that cannot be read, or that nobody looked for.
+        lost: the path that its captions belong to is another video's now.
     """
 
     paths: set[str] = field(default_factory=set)
     subtitles: tuple[tuple[int, str], str, str] | None = None
     unreadable: bool = False
+    lost: bool = False
 
     @classmethod
     def elsewhere(cls, record: VideoRecord, path: str, sources: SourceLookup) -> "Seen":
@@ -34,8 +36,12 @@ class Seen:
         seen = cls()
         for other in sorted({*record.paths, record.captions_from} - {"", path}):
             source = sources.source(other)
-            if (source is not None or other == record.path) and holds(other, record.id):
+            if source is None and other != record.path:
+                continue
+            if holds(other, record.id):
                 seen.add(other, UNKNOWN if source is None else sources.finder(source).find(Path(other)))
+            else:
+                seen.lost |= other == (record.captions_from or record.path) and is_there(other)
         return seen
 
     def add(self, path: str, found: Found) -> None:
@@ -59,8 +65,8 @@ class Seen:
         if self.subtitles is not None:
             _, path, digest = self.subtitles
             return None if digest == record.subtitles else (path, digest)
-        belonged = record.captions_from or record.path
-        return ("", "") if record.subtitles and belonged in self.paths and not self.unreadable else None
+        lost = self.lost or (record.captions_from or record.path) in self.paths
+        return ("", "") if record.subtitles and lost and not self.unreadable else None
 
     def applied(self, record: VideoRecord) -> VideoRecord:
         """Give the record with the paths of this pass."""

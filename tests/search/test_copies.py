@@ -108,6 +108,20 @@ def test_captions_stay_when_the_copy_that_they_came_from_goes(shop: VideoLibrary
     assert len(shop.update().captions) == 1 and said(shop) == ["My favourite part."]
 
 
+@pytest.mark.parametrize("copied", [True, False])
+def test_captions_go_when_their_file_is_beside_another_video(
+    shop: VideoLibrary, films: Callable[..., Path], rendered: Path, copied: bool
+) -> None:
+    folder = films(a={".srt": "Of a."}, **({"b": {}} if copied else {}))
+    shop.add(folder)
+    if not copied:
+        (folder / "a.mp4").rename(folder / "b.mp4")
+    shutil.copy(rendered / "kitchen" / "soup.mp4", folder / "a.mp4")
+    shop.update()
+    found = {name: [caption.text for caption in shop.captions(key)] for name, key in ids(shop).items()}
+    assert found == {"a.mp4": ["Of a."], "b.mp4": []}
+
+
 def test_a_copy_that_is_added_alone_takes_the_place_of_one_that_is_gone(
     shop: VideoLibrary, films: Callable[..., Path]
 ) -> None:
