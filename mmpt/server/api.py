@@ -35,7 +35,7 @@ from mmpt.server.schemas import (
     VideoList,
     Width,
 )
-from mmpt.server.streaming import TYPES, VideoResponse
+from mmpt.server.streaming import TYPES, VideoResponse, conditional
 from mmpt.server.subtitles import webvtt
 from mmpt.utils.content import file_stamp
 
@@ -150,6 +150,7 @@ async def video(place: HallOf, video_id: VideoId) -> VideoDetails:
 )
 async def thumbnail(
     place: HallOf,
+    request: Request,
     video_id: VideoId,
     second: Annotated[Seconds, Query(description="Of the frame.")] = 0,
     width: Annotated[Width, Query(description="In pixels.")] = Width.MIDDLE,
@@ -167,7 +168,7 @@ async def thumbnail(
     except PictureError as error:
         logger.info("no picture of %s at %g s: %s", record.path, moment, error)
         raise ProblemError(404, f"there is no picture of second {moment:g}", "try another second") from None
-    return Response(picture, media_type="image/jpeg", headers={"Cache-Control": KEEP})
+    return conditional(request.headers, picture, "image/jpeg", KEEP)
 
 
 @router.get(
@@ -194,10 +195,10 @@ async def stream(place: HallOf, video_id: VideoId) -> Response:
     response_class=Response,
     summary="A video's captions",
 )
-async def captions(place: HallOf, video_id: VideoId) -> Response:
+async def captions(place: HallOf, request: Request, video_id: VideoId) -> Response:
     """Give a video's captions as a WebVTT file, for players."""
     text = await in_thread(place, lambda: webvtt(_said(place, place.record(video_id))))
-    return Response(text, media_type="text/vtt; charset=utf-8")
+    return conditional(request.headers, text.encode(), "text/vtt; charset=utf-8", "private, no-cache")
 
 
 @router.get(

@@ -1,7 +1,6 @@
 """The page: a few files, held in memory, that need no build step and load nothing from elsewhere."""
 
 import asyncio
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -12,7 +11,7 @@ from fastapi.responses import RedirectResponse
 from mmpt.server.errors import ProblemError
 from mmpt.server.hall import client, hall
 from mmpt.server.security import COOKIE, SESSION_SECONDS, Sessions
-from mmpt.server.streaming import precondition
+from mmpt.server.streaming import conditional
 
 FOLDER = Path(__file__).parent / "page"
 TYPES = {
@@ -34,20 +33,17 @@ class Asset:
     Attributes:
         content: its bytes.
         type: media type.
-        tag: for browsers that have it already.
     """
 
     content: bytes
     type: str
-    tag: str
 
 
 def _read() -> dict[str, Asset]:
     assets = {}
     for path in sorted(FOLDER.iterdir()):
         if path.suffix in TYPES:
-            content = path.read_bytes()
-            assets[path.name] = Asset(content, TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()[:16]}"')
+            assets[path.name] = Asset(path.read_bytes(), TYPES[path.suffix])
     return assets
 
 
@@ -132,14 +128,10 @@ def _send(name: str, request: Request, *, status: int = 200) -> Response:
     found = ASSETS.get(name)
     if found is None:
         raise ProblemError(404, "the page has no such file", "open / for the page")
-    content, tag = found.content, found.tag
+    content = found.content
     root_path = hall(request).settings.root_path
     if root_path and name.endswith(".html"):  # right also where the page is opened without a slash after the path
         content = content.replace(b'="./', b'="%s/' % root_path.encode())
-        tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
-    headers = {"Cache-Control": "no-cache", "ETag": tag}
-    if status == 200:
-        status = precondition(request.headers, tag)
-    if status in (304, 412):
-        return Response(status_code=status, headers=headers)
-    return Response(content, status_code=status, media_type=found.type, headers=headers)
+    if status != 200:
+        return Response(content, status_code=status, media_type=found.type)
+    return conditional(request.headers, content, found.type, "no-cache")

@@ -1,5 +1,6 @@
 """Who may ask what: hosts, origins, the token, and the headers that keep a browser on its guard."""
 
+import functools
 import hashlib
 import hmac
 import ipaddress
@@ -23,7 +24,6 @@ CUSTOM_HEADER = "x-mmpt"  # a page of another origin cannot send it without aski
 OPEN = ("/login", "/api/health", "/page/")  # what needs no token: the way in, and "does it run?"
 UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 SAME = ("same-origin", "none")  # Sec-Fetch-Site of our own page, and of an address that a person typed
-UNSPECIFIED = ("0.0.0.0", "::")  # leads a browser to this machine, but is nobody's address
 HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::[0-9]{0,5})?")  # an IPv6 address, or a name or IPv4
 
 HEADERS = {
@@ -50,7 +50,7 @@ class Sessions:
 
     def __init__(self, token: str) -> None:
         self._token = token.encode()
-        self._key = hashlib.sha256(b"mmpt session\0" + self._token).digest()
+        self._key = _session_key(self._token)
 
     def knows(self, token: str) -> bool:
         """Compare a token, in a time that says nothing about it."""
@@ -71,6 +71,12 @@ class Sessions:
 
     def _sign(self, body: str) -> str:
         return hmac.new(self._key, body.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
+
+
+@functools.lru_cache
+def _session_key(token: bytes) -> bytes:
+    """A key that takes time to compute: else made-up sessions would try tokens faster than logins may."""
+    return hashlib.scrypt(token, salt=b"mmpt session", n=1 << 14, r=8, p=1)
 
 
 class Guard:
@@ -148,7 +154,7 @@ class Guard:
         """Give the Host header, if it is one of ours; a foreign site can make its name mean this machine."""
         given = headers.getlist("host")
         name = host_name(given[0]) if len(given) == 1 else None
-        if name is None or not (name in self._hosts or (_is_address(name) and name not in UNSPECIFIED)):
+        if name is None or not (name in self._hosts or _is_somebodys_address(name)):
             raise ProblemError(
                 421,
                 f"this server is not called {', '.join(given)[:100]!r}",
@@ -216,6 +222,14 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_somebodys_address(name: str) -> bool:
+    """Whether it is an address, and not 0.0.0.0 in one of its spellings, which leads a browser to this machine."""
+    if not _is_address(name):
+        return False
+    address = ipaddress.ip_address(name)
+    return not (getattr(address, "ipv4_mapped", None) or address).is_unspecified
 
 
 def _origin_name(origin: str) -> str | None:

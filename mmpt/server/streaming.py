@@ -1,6 +1,7 @@
 """Videos over HTTP, whole or in ranges, as players ask for them (RFC 9110, section 14)."""
 
 import asyncio
+import hashlib
 import os
 import re
 from collections.abc import Awaitable, Callable
@@ -123,6 +124,16 @@ def precondition(asked: Headers, tag: str, changed: float | None = None) -> int:
         return 304 if _names(asked.getlist("if-none-match"), tag, strong=False) else 200
     day = _date(asked.get("if-modified-since"))
     return 304 if changed is not None and day is not None and int(changed) <= day else 200
+
+
+def conditional(asked: Headers, content: bytes, media_type: str, cache: str) -> Response:
+    """Answer with content that is in memory, or with what the conditions of the request make of it."""
+    tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
+    headers = {"Cache-Control": cache, "ETag": tag}
+    status = precondition(asked, tag)
+    if status != 200:
+        return Response(status_code=status, headers=headers)
+    return Response(content, media_type=media_type, headers=headers)
 
 
 def _names(lines: list[str], tag: str, *, strong: bool) -> bool:

@@ -174,6 +174,20 @@ def test_a_video_is_sent_in_parts(client: TestClient, videos: Path):
     assert client.get("/page/app.js", headers={"If-None-Match": f"W/{page.headers['etag']}"}).status_code == 304
 
 
+@pytest.mark.parametrize("what", ["thumbnail?second=1", "captions", "stream"])
+def test_conditions_hold_for_pictures_and_captions_as_for_videos(client: TestClient, what: str):
+    [video, *_] = client.get("/api/videos").json()["videos"]
+    url = f"/api/videos/{video['id']}/{what}"
+    tag = client.get(url).headers["etag"]
+    for header, value, status in [
+        ("If-None-Match", tag, 304),
+        ("If-None-Match", "*", 304),
+        ("If-Match", '"other"', 412),
+        ("If-Match", "*", 200),
+    ]:
+        assert client.get(url, headers={header: value}).status_code == status
+
+
 def test_a_file_that_is_gone_or_another_is_not_served(serve: Client, scorer: Scorer, videos: Path, tmp_path: Path):
     path = tmp_path / "soup.mp4"
     path.write_bytes((videos / "kitchen" / "soup.mp4").read_bytes())
