@@ -246,7 +246,7 @@ def _print(result: "Results", title: str, *, headed: bool, first: bool) -> None:
         table.add_column("said", overflow="fold")
     for moment in result.moments:
         span = f"{timecode(moment.start)}\N{EN DASH}{timecode(moment.end)}"
-        cells = [span, f"{moment.score:.1f}", moment.why, _plain(Path(moment.video.path).name)]
+        cells = [span, f"{moment.score:.1f}", moment.why, _plain(one_line(Path(moment.video.path).name))]
         table.add_row(*map(Text, [*cells, *([_plain(undirected(moment.said or ""))] if said else [])]))
     out.print(table)
 
@@ -263,7 +263,8 @@ def _print_none(result: "Results", title: str) -> None:
     out.print(Text(f"no match for {title!r} in {result.searched:,} windows"), soft_wrap=True)
     if result.below is not None:
         best = result.below
-        where = f"{timecode(best.start)}\N{EN DASH}{timecode(best.end)} of {_plain(Path(best.video.path).name)}"
+        name = _plain(one_line(Path(best.video.path).name))
+        where = f"{timecode(best.start)}\N{EN DASH}{timecode(best.end)} of {name}"
         out.print(
             Text(f"the nearest is {where}, score {best.score:.1f}; --threshold none shows what there is"),
             soft_wrap=True,

@@ -26,7 +26,9 @@ LINE_END = re.compile(r"\r\n|\n|\r")  # and no other: str.splitlines ends lines 
 _TIME = r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d*)?)"
 TIMES = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s(.*))?", re.DOTALL)
 SETTINGS = re.compile(r"(?:align|line|position|size|vertical|region)\s*:.*|(?:\w+:\S+(?:\s+|$))+", re.I | re.S)
-ARROW, CLOCK = re.compile(r"[-=–—]\s*>|→"), re.compile(r"\d:\d\d")  # noqa: RUF001 for times in an odd form
+# times in an odd form
+ARROW, CLOCK = re.compile(r"[-=\u2010-\u2015\u2212]\s*>|\u2192"), re.compile(r"\d:\d\d")
+LETTER = re.compile(r"[^\W\d_]")
 _WORDS = "font|span|div|br|em|strong|lang|ruby|rt|rp|tt|sub|sup|big|small|strike|del|ins|center"
 # <c.red>, <v Ann>, <i>, <font color=red>, <00:00:01.500>, {\\an8}; "a<b and c>d" is none: a tag of one letter takes no
 # words, but for the name of a voice
@@ -228,10 +230,15 @@ def best_files(files: Collection[SubtitleFile], language: str) -> list[SubtitleF
 
 
 def beginnings(path: Path) -> Iterator[str]:
-    """The names that a video may have whose subtitle file this is: the whole name, then ever shorter beginnings."""
+    """The names that a video may have whose subtitle file this is: the whole name, then ever shorter beginnings.
+
+    Each also with a dot, for videos whose names end in one: programs take it for the dot of the ending.
+    """
     name = normal_name(path.stem)
-    yield name
-    yield from (name[:place] for place in range(len(name) - 1, 0, -1) if name[place] in SEPARATORS)
+    for place in range(len(name), 0, -1):
+        if place == len(name) or name[place] in SEPARATORS:
+            yield name[:place]
+            yield f"{name[:place]}."
 
 
 def file_of(path: Path, video: str) -> SubtitleFile | None:
@@ -377,8 +384,13 @@ def _seconds(hours: str | None, minutes: str, seconds: str) -> float:
 
 
 def _looks_like_times(line: str) -> bool:
-    """Whether a line is meant for times: `-->` and a digit, or another arrow and a clock; `turn 90 -> 180` is text."""
-    return bool(re.search(r"\d", line) if "-->" in line else ARROW.search(line) and CLOCK.search(line))
+    """Whether a line is meant for times: of `while (x --> 0)` and `from 0:30 -> 1:00` the words say that it is not."""
+    arrow = ARROW.search(line)
+    if arrow is None:
+        return False
+    if "-->" in line:
+        return bool(CLOCK.search(line) or (re.search(r"\d", line) and not LETTER.search(line)))
+    return bool(CLOCK.search(line) and not LETTER.search(line, 0, arrow.start()))
 
 
 def _stray(outside: list[tuple[int, str]], *, strict_blocks: bool, before_cue: bool) -> list[tuple[int, str]]:

@@ -144,9 +144,10 @@ def test_hostile_captions_are_shown_as_they_are(tmp_path: Path, capsys) -> None:
     entry = random_entry(1, captions=2)
     store = Store.create(tmp_path / "library", about_store())
     lines = [Caption(0, 1, "pancake [red]<script>\x1b[31m\nnext"), Caption(50, 51, "pancake " + "long " * 4000)]
-    store.put(replace(entry.record, seconds=5, captions=2), entry.windows, entry.vectors, entry.tokens, lines)
+    record = replace(entry.record, path="/v/new\nline.mp4", seconds=5, captions=2)
+    store.put(record, entry.windows, entry.vectors, entry.tokens, lines)
     code, out, _ = run(capsys, tmp_path / "library", "pancake", "--mode", "said")
-    assert code == 0 and "\x1b" not in out and len(out) < 3000
+    assert code == 0 and "\x1b" not in out and len(out) < 3000 and r"new\nline.mp4" in out
     for form in ("--csv", "--json"):
         assert "\x1b" not in run(capsys, tmp_path / "library", "pancake", "--mode", "said", form)[1]
     assert "[red]<script>" in " ".join(out.split())

@@ -13,6 +13,7 @@ from tests.conftest import SHARED
 LANGUAGES = [
     *("en", "EN", "En", "eng", "ENG", "en-US", "en_GB", "en-us", "pt-BR", "zh-Hans", "zh-Hant-TW", "es-419", "en-orig"),
     *("sr-Latn", "en-x-autogen", "fil", "yue", "ceb", "iw", "und", "deu", "ger", "nob", "english", "German"),
+    *("chs", "cht", "jp", "cz", "Deutsch", "Français", "español", "日本語", "中文"),
     *("en-ehkg1hFWq8A", "en-nP7-2PuUl7o", "en--a_b-c_d-ef", "en-US-ehkg1hFWq8A"),  # named tracks of YouTube
 ]
 REST = [
@@ -96,6 +97,13 @@ def test_a_file_is_of_the_video_of_the_longest_name(tmp_path: Path) -> None:
         "clips": "clips.srt",
         **{"clip.en": "clip.en.srt"},
     }
+
+
+@pytest.mark.parametrize("name", ["dot.srt", "dot.en.srt", "dot..en.srt", "dot..srt", "dot_en.srt"])
+def test_a_video_whose_name_ends_in_a_dot_has_its_subtitles(tmp_path: Path, name: str) -> None:
+    assert find_subtitles(touch(tmp_path, name), videos=["dot."]) == ({"dot.": tmp_path / name}, {})
+    both, _ = find_subtitles(tmp_path, videos=["dot", "dot."])
+    assert list(both) == ["dot." if name.startswith("dot..") else "dot"]
 
 
 def test_a_name_that_is_not_understood_is_told(tmp_path: Path) -> None:

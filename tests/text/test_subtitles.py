@@ -108,6 +108,7 @@ def test_a_cue_that_ends_before_it_starts_is_named() -> None:
         "00:00:03,000 –> 00:00:04,000",  # noqa: RUF001 an editor's dash
         "00:00:03,000 -- > 00:00:04,000",
         "00:00:03:000 --> 00:00:04:000",
+        "00:00:03,000 \u2011\u2011> 00:00:04,000",
         "3.0 --> 4.0",
         "00:00:03,000 -->",
         "-00:00:03,000 --> 00:00:04,000",
@@ -122,7 +123,13 @@ def test_times_in_an_odd_form_become_no_text_and_do_not_vanish(line: str, vtt: b
         rows(f"1\n\n{line}\nb\n\n{cue}", vtt=vtt)
 
 
-@pytest.mark.parametrize("said", ["a -> b", "at 10:30 - 11:00", "turn it 90 -> 180", "a<00:00:01.500><c> -></c> b"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        *("a -> b", "at 10:30 - 11:00", "turn it 90 -> 180", "a<00:00:01.500><c> -></c> b"),
+        *("while (x --> 0) { x = 1; }", "bake it from 0:30 → 1:00", "then 12 --> oven"),
+    ],
+)
 def test_arrows_and_times_may_be_said(said: str) -> None:
     assert rows(f"00:01,0 --> 00:02,0\n{said}\n") == [
         (1.0, 2.0, said.replace("<00:00:01.500><c>", "").replace("</c>", ""))
