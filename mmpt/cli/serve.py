@@ -35,16 +35,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
     safety = parser.add_argument_group("safety, and servers behind a proxy")
     safety.add_argument(
-        "--token", help="what clients must know; $MMPT_TOKEN is better, since others can see what a command was given"
+        "--token",
+        help="secret that clients must send; $MMPT_TOKEN is safer, since other users can see a command's arguments",
     )
     safety.add_argument(
-        "--allow-host", action="append", default=[], metavar="NAME", help="a name that browsers may call this server by"
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a host name that browsers may use for this server",
     )
     safety.add_argument(
         "--root-path",
         default="",
         metavar="PATH",
-        help="the path below which a proxy shows this server, where the proxy keeps it in what it asks: /videos",
+        help="the path below which a proxy serves this page, if the proxy keeps it in its requests, such as /videos",
     )
     uploads = parser.add_argument_group("uploads")
     uploads.add_argument(

@@ -14,7 +14,7 @@ UNKNOWN = Found(problem="it is not known where its subtitles are")
 
 
 @dataclass
-class Seen:
+class VideoCopies:
     """The paths where a video was seen in one pass over the files, and what belongs to them.
 
     Attributes:
@@ -31,7 +31,7 @@ class Seen:
     lost: bool = False
 
     @classmethod
-    def elsewhere(cls, record: VideoRecord, path: str, sources: SourceLookup) -> "Seen":
+    def elsewhere(cls, record: VideoRecord, path: str, sources: SourceLookup) -> "VideoCopies":
         """Look at the other paths that a record names."""
         seen = cls()
         for other in sorted({*record.paths, record.captions_from} - {"", path}):

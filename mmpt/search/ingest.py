@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from mmpt.models.scorer import Scorer
-from mmpt.search.copies import Seen, at_a_copy, holds
+from mmpt.search.copies import VideoCopies, at_a_copy, holds
 from mmpt.search.identity import with_file
 from mmpt.search.narration import Found
 from mmpt.search.records import VideoRecord
@@ -130,7 +130,7 @@ class Ingest:
         self._version, self._records = -1, {}
         self._by_path: dict[str, list[str]] = {}
         self._sources = SourceLookup(store.sources())
-        self._seen: dict[str, Seen] = {}
+        self._seen: dict[str, VideoCopies] = {}
         self._files: dict[str, _File] = {}
         self._since_tidy = 0
         self._written_over: set[str] = set()
@@ -289,7 +289,7 @@ class Ingest:
         for message in file.said.notes:
             self._warn(path, message, self.report.warned)
         self._writes_over(file)
-        seen = self._seen.get(record.id) or Seen.elsewhere(record, path, self._sources)
+        seen = self._seen.get(record.id) or VideoCopies.elsewhere(record, path, self._sources)
         seen.add(path, file.said)
         if len(seen.paths) > 1 or seen.applied(record) != record:
             self._seen[record.id] = seen

@@ -50,7 +50,7 @@ logger = logging.getLogger(__name__)
 
 
 def given_once(request: Request) -> None:
-    """Refuse a parameter that is given twice, of which one would be passed over."""
+    """Refuse a query parameter that is given twice, since one of the values would be ignored."""
     counts = Counter(name for name, _ in request.query_params.multi_items())
     twice = [name[:100] for name, count in counts.items() if count > 1]
     if twice:
@@ -155,7 +155,7 @@ async def thumbnail(
     second: Annotated[Seconds, Query(description="Of the frame.")] = 0,
     width: Annotated[Width, Query(description="In pixels.")] = Width.MIDDLE,
 ) -> Response:
-    """Give a frame as a JPEG file."""
+    """A frame as a JPEG file."""
     record = await in_thread(place, lambda: place.record(video_id))
     file = await place.open(record)
     try:
@@ -176,9 +176,9 @@ async def thumbnail(
     responses={
         **answers(404, 409, 416),
         200: {"content": {kind: {} for kind in [*dict.fromkeys(TYPES.values()), "application/octet-stream"]}},
-        206: {"description": "The part that the header Range asks for."},
+        206: {"description": "The part that the Range header asks for."},
         304: {"description": "The client has it already."},
-        412: {"description": "It is not what the header If-Match names."},
+        412: {"description": "The file is not the one that the If-Match header names."},
     },
     response_class=Response,
     summary="A video's file",

@@ -46,7 +46,7 @@ def build_app(library: VideoLibrary, settings: Settings, opening: Mapping[str, A
         docs_url=None,  # FastAPI's pages load scripts from elsewhere; /docs is our own
         redoc_url=None,
         openapi_url="/api/openapi.json",
-        redirect_slashes=False,  # it would redirect to the address that a proxy asked for, which no browser can reach
+        redirect_slashes=False,  # a redirect would name the proxy's address of the server, which browsers cannot reach
         lifespan=_lifespan,
     )
     app.state.hall = place
@@ -57,17 +57,17 @@ def build_app(library: VideoLibrary, settings: Settings, opening: Mapping[str, A
     app.include_router(pages.router)
     app.openapi = lambda: _schema(app, settings.root_path)  # pyright: ignore[reportAttributeAccessIssue] - FastAPI's way to change it
     app.add_middleware(Guard, settings=settings, wrong_tokens=place.wrong_tokens)
-    app.add_middleware(Meter, metrics=place.metrics)  # outside of the guard: it counts what the guard refuses too
+    app.add_middleware(Meter, metrics=place.metrics)  # outside the guard, so that refused requests are counted too
     app.add_middleware(RequestNormalizer, root_path=settings.root_path)  # the outermost
     return app
 
 
 class RequestNormalizer:
-    """Takes off the root path, and makes the GET of a HEAD, whose body the web server leaves out.
+    """Strips the root path, and handles HEAD as GET; the web server leaves out the body.
 
     Args:
         app: the application.
-        root_path: the path below which a proxy shows it; a proxy may keep it in what it asks, or take it off.
+        root_path: the path below which a proxy serves it; a proxy may keep it in its requests or strip it.
     """
 
     def __init__(self, app: ASGIApp, root_path: str) -> None:
@@ -136,6 +136,8 @@ def _schema(app: FastAPI, root_path: str) -> dict:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         for name in ("HTTPValidationError", "ValidationError"):
             schema.get("components", {}).get("schemas", {}).pop(name, None)
-        schema["servers"] = [{"url": root_path or ".."}]  # seen from the schema, so that any proxy's path is right
+        schema["servers"] = [
+            {"url": root_path or ".."}
+        ]  # relative to the schema's address, so that it is right behind any proxy
         app.openapi_schema = schema
     return app.openapi_schema

@@ -1,4 +1,4 @@
-"""Files that one process at a time has in hand; a process that is killed lets go of them by itself."""
+"""Files that one process at a time may work on; the lock of a killed process is released by itself."""
 
 import os
 import time
@@ -7,38 +7,38 @@ from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # Windows: only the age of a file says whether somebody has it in hand
+except ImportError:  # Windows: only the age of a file tells whether another process uses it
     fcntl = None
 
-STALE_AGE_S = 600.0  # without a write, after which a file is nobody's, on a disk that knows no locks
+STALE_AGE_S = 600.0  # without a write, after which a file counts as abandoned on a disk without locks
 
 
 @dataclass(frozen=True)
-class Claim:
-    """A file that this process has in hand.
+class UploadClaim:
+    """A file that this process has locked.
 
     Attributes:
         path: the file.
-        descriptor: an open one, which holds the lock.
+        descriptor: of the open file; it holds the lock.
     """
 
     path: Path
     descriptor: int
 
     def release(self) -> None:
-        """Let others have the file."""
+        """Unlock the file."""
         os.close(self.descriptor)
 
 
-def claim(path: Path, *, create: bool = False) -> Claim | None:
-    """Take a file in hand.
+def claim(path: Path, *, create: bool = False) -> UploadClaim | None:
+    """Lock a file for this process.
 
     Args:
         path: the file.
         create: make it where it is missing.
 
     Returns:
-        None where another has it, this process included, or where it is missing.
+        The claim; None if the file is locked already, also by this process, or is missing.
     """
     while True:
         created = False
@@ -56,7 +56,7 @@ def claim(path: Path, *, create: bool = False) -> Claim | None:
             os.close(descriptor)
             return None
         if _is_at(path, descriptor):
-            return Claim(path, descriptor)
+            return UploadClaim(path, descriptor)
         os.close(descriptor)  # whoever had it removed it between the two calls
 
 
@@ -68,7 +68,7 @@ def _lock(descriptor: int, created: bool) -> bool:
     except BlockingIOError:
         return False
     except OSError:
-        pass  # this disk knows no locks
+        pass  # this disk has no locks
     return created or time.time() - os.fstat(descriptor).st_mtime > STALE_AGE_S
 
 

@@ -111,7 +111,7 @@ def install(app: FastAPI) -> None:
 
 
 def _allowed(request: Request) -> list[str]:
-    """The methods that an address takes, of all its routes."""
+    """The methods that the routes of an address allow."""
     routes = request.app.router.routes
 
     def takes(method: str) -> bool:

@@ -82,7 +82,7 @@ async def login_form(request: Request) -> Response:
 
 @router.post("/login")
 async def login(request: Request) -> Response:
-    """Take the token, and give a cookie that stands for it; what was to be opened is opened then."""
+    """Exchange the token for a session cookie, then open what was asked for."""
     place = hall(request)
     given = parse_qs(await _form(request)).get("token", [""])[0].strip()
     query = f"?{request.url.query}" if request.url.query else ""
@@ -91,13 +91,13 @@ async def login(request: Request) -> Response:
         return answer
     sessions = Sessions(place.settings.token)
     if not sessions.knows(given):
-        place.wrong_tokens.take(client(request))  # only wrong ones are counted: who guesses locks nobody out
+        place.wrong_tokens.take(client(request))  # only wrong ones are counted, so that guessing locks nobody out
         return _send("refused.html", request, status=401)
     answer.set_cookie(
         COOKIE,
         sessions.new(),
         max_age=SESSION_SECONDS,
-        path=None,  # as the browser sees the folder of this form, below whatever path a proxy shows it
+        path=None,  # the browser's default: the folder of this form, whatever path a proxy serves it below
         httponly=True,
         samesite="lax",
         secure=_is_encrypted(request),
@@ -106,7 +106,7 @@ async def login(request: Request) -> Response:
 
 
 def _is_encrypted(request: Request) -> bool:
-    """Whether the browser speaks TLS, if only to a proxy; who lies about it keeps a cookie from himself."""
+    """True if the browser uses TLS, at least to a proxy; a client that lies about it only loses its own cookie."""
     forwarded = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
     return "https" in (request.url.scheme, forwarded, request.headers.get("origin", "").partition("://")[0])
 
@@ -130,7 +130,7 @@ def _send(name: str, request: Request, *, status: int = 200) -> Response:
         raise ProblemError(404, "the page has no such file", "open / for the page")
     content = found.content
     root_path = hall(request).settings.root_path
-    if root_path and name.endswith(".html"):  # right also where the page is opened without a slash after the path
+    if root_path and name.endswith(".html"):  # right also if the page is opened without a slash after the path
         content = content.replace(b'="./', b'="%s/' % root_path.encode())
     if status != 200:
         return Response(content, status_code=status, media_type=found.type)

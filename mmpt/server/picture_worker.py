@@ -1,10 +1,10 @@
 """A process that makes thumbnails, so that no video, however made, can bring the server down.
 
-On stdin it takes a line of JSON for each picture, [path, stamp, second, width], where the stamp is that of the file as
-the server found it (mmpt.utils.content.file_stamp): of a file that has taken its place meanwhile no picture is made. On
-stdout it answers with a line, the number of bytes that follow, or a message that begins with "!". It begins with a line
-that says that it is ready. Its one argument is the server's process id: it ends when that process has ended, also where
-a picture takes for ever.
+It reads a line of JSON from stdin for each picture: [path, stamp, second, width]. The stamp is that of the file as the
+server found it (mmpt.utils.content.file_stamp); if another file has taken its place, no picture is made. On stdout it
+answers with a line: the number of bytes that follow, or a message that begins with "!". Its first line says that it is
+ready. Its one argument is the server's process id: it exits when that process has ended, even during a picture that
+never finishes.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ def main() -> int:
         try:
             with opened_if_same(path, stamp) as source:
                 picture = thumbnail(source, second, width)
-        except Exception as error:  # whatever a file makes a library raise, the next picture has its turn
+        except Exception as error:  # whatever a library raises over one file, the next picture is made
             message = " ".join(str(error).split()) or type(error).__name__
             out.write(f"!{message[:1000]}\n".encode("utf-8", "replace"))
         else:
@@ -45,10 +45,10 @@ def main() -> int:
 
 @contextlib.contextmanager
 def opened_if_same(path: str, stamp: str) -> Iterator[str]:
-    """Give a path that leads to a file that has a stamp, and to no other, whatever is put in its place.
+    """Open a file, and yield a path that leads to it, even if the file is replaced meanwhile.
 
     Raises:
-        ValueError: it is another file.
+        ValueError: the file does not have the stamp.
     """
     file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -58,7 +58,7 @@ def opened_if_same(path: str, stamp: str) -> Iterator[str]:
         if os.path.exists(by_descriptor):
             yield by_descriptor
             return
-        yield path  # as on macOS, where the file at the path is looked at once more
+        yield path  # as on macOS: check afterwards that it is still the same file
         if file_stamp(os.stat(path)) != stamp:
             raise ValueError(f"{path} is another file than before")
     finally:

@@ -45,7 +45,7 @@ class Pictures:
         Args:
             video: id of the video.
             path: its file.
-            stamp: of the file (mmpt.utils.content.file_stamp) when it was seen to be the video's.
+            stamp: of the file (mmpt.utils.content.file_stamp) when it was known to be the video's.
             second: of the frame.
             width: in pixels.
 
@@ -53,7 +53,7 @@ class Pictures:
             A JPEG file.
 
         Raises:
-            PictureError: the frame cannot be read, or takes too long, or another file lies at the path.
+            PictureError: the frame cannot be read, takes too long, or the path now holds another file.
             BusyError: too many are asked for.
         """
         key = (video, path, second, width)

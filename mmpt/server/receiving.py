@@ -16,7 +16,7 @@ from uuid import uuid4
 from anyio import to_thread
 from starlette.requests import ClientDisconnect
 
-from mmpt.server.claims import Claim, claim
+from mmpt.server.claims import UploadClaim, claim
 from mmpt.server.errors import ProblemError
 
 HEAD = 64  # bytes that say what a file is
@@ -39,14 +39,14 @@ class Received:
         id: the first 16 digits of its SHA-256, the id that a library gives it.
         suffix: that its content has.
         size: in bytes.
-        claim: keeps other servers of the folder from taking it for a leftover; to be released.
+        claim: keeps other servers of the folder from removing it as a leftover; the caller releases it.
     """
 
     path: Path
     id: str
     suffix: str
     size: int
-    claim: Claim
+    claim: UploadClaim
 
 
 def suffix_of(head: bytes) -> str | None:
@@ -94,7 +94,7 @@ async def receive(body: AsyncIterator[bytes], folder: Path, *, announced: int | 
         raise _too_large(most)
     _check_disk(folder, announced or 0)
     while (part := claim(folder / f"{uuid4().hex}{PART}", create=True)) is None:
-        pass  # another server took it for a leftover in the moment before it was locked
+        pass  # another server removed it as a leftover just before it was locked
     try:
         return await _write(body, part, most)
     except BaseException as error:
@@ -105,7 +105,7 @@ async def receive(body: AsyncIterator[bytes], folder: Path, *, announced: int | 
         raise
 
 
-async def _write(body: AsyncIterator[bytes], claim: Claim, most: int) -> Received:
+async def _write(body: AsyncIterator[bytes], claim: UploadClaim, most: int) -> Received:
     digest, size, head, suffix = hashlib.sha256(), 0, b"", None
     begin = time.monotonic()
     parts = aiter(body)

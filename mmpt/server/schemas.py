@@ -47,7 +47,7 @@ class Which(BaseModel):
 
 
 class WordsOrExample(BaseModel):
-    """What is looked for: words, or what looks like a part of a video of the library."""
+    """A query: words, or a part of a video of the library whose like is wanted."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -71,12 +71,13 @@ class SearchAsked(Which, WordsOrExample):
     mode: Mode = Field("both", description="Search what is seen, what is said, or both.")
     limit: int = Field(24, ge=1, le=MAX_MOMENTS, description="How many moments at most.")
     threshold: Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)] | Literal["none"] | None = Field(
-        None, description="The least score; 'none' for whatever comes closest; by default the library's."
+        None,
+        description="The lowest score; 'none' for the closest moments whatever their score; by default the library's.",
     )
 
 
 class CurveAsked(WordsOrExample):
-    """A curve: of one video, by words or by a part of a video."""
+    """A request for the score curve of one video, by words or by a part of a video."""
 
     video: VideoId = Field(description="The video whose curve it is.")
 

@@ -151,19 +151,19 @@ class Guard:
         )
 
     def _check_host(self, headers: Headers) -> str:
-        """Give the Host header, if it is one of ours; a foreign site can make its name mean this machine."""
+        """Return the Host header if it names this server; a foreign site can make its name resolve to this machine."""
         given = headers.getlist("host")
         name = host_name(given[0]) if len(given) == 1 else None
         if name is None or not (name in self._hosts or _is_somebodys_address(name)):
             raise ProblemError(
                 421,
-                f"this server is not called {', '.join(given)[:100]!r}",
+                f"the Host header {', '.join(given)[:100]!r} does not name this server",
                 f"open it by its address, or start it with --allow-host {name or 'NAME'}",
             )
         return given[0]
 
     def _check_origin(self, path: str, method: str, host: str, headers: Headers) -> None:
-        """Refuse what another site's page asks for: it must neither change anything nor read or burden the library."""
+        """Refuse requests from another site's page: it must neither change anything nor read or burden the library."""
         if not path.startswith("/api/") and method not in UNSAFE:
             return
         if headers.get("sec-fetch-site", "none") not in SAME:
@@ -186,7 +186,7 @@ class Guard:
             )
 
     def _is_known(self, sessions: Sessions, scope: Scope, headers: Headers) -> bool:
-        """Whether the request carries the token or a session; the right token passes however many wrong ones came."""
+        """True if a request carries the token or a session; the right token passes after any number of wrong ones."""
         kind, _, token = headers.get("authorization", "").partition(" ")
         if kind.lower() != "bearer":
             return any(sessions.valid(session) for session in _sessions(headers))
@@ -197,7 +197,7 @@ class Guard:
 
 
 def allowed_hosts(settings: Settings) -> frozenset[str]:
-    """Give the names that a server answers to; addresses are allowed besides."""
+    """Return the names that a server answers to; addresses are always allowed."""
     names = {"localhost", *map(ascii_name, settings.hosts)}
     if not is_loopback(settings.host):
         names |= {settings.host.lower(), socket.gethostname().lower()}
@@ -205,7 +205,7 @@ def allowed_hosts(settings: Settings) -> frozenset[str]:
 
 
 def host_name(host: str) -> str | None:
-    """The name or address in a Host header, in lower case; None where it is not just that and perhaps a port."""
+    """The name or address in a Host header, in lower case; None if it holds more than that and a port."""
     match = HOST.fullmatch(host)
     if match is None:
         return None
@@ -238,6 +238,6 @@ def _origin_name(origin: str) -> str | None:
 
 
 def _sessions(headers: Headers) -> list[str]:
-    """Every session that a request carries; servers below other paths of the same host use this name, too."""
+    """All sessions of a request: servers below other paths of the same host use the same cookie name."""
     pairs = (part.strip().partition("=") for line in headers.getlist("cookie") for part in line.split(";"))
     return [value for name, _, value in pairs if name == COOKIE]

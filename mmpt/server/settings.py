@@ -9,7 +9,9 @@ LOOPBACK_NAMES = ("localhost",)
 MIN_TOKEN = 12  # characters; a shorter one can be guessed
 GIB = 1 << 30
 HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?\.?")
-ROOT_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")  # so that it needs no quoting in HTML, URLs or headers
+ROOT_PATH = re.compile(
+    r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+"
+)  # characters that need no quoting in HTML, URLs or headers
 OWN_PATHS = ("api", "docs", "favicon.ico", "login", "page")  # first segments of the server's own addresses
 
 
@@ -22,8 +24,8 @@ class Settings:
         port: the port; 0 lets the system choose.
         token: what a client must know, or None on an address that only this machine reaches.
         hosts: names that a browser may call the server by, besides localhost, addresses and this machine's name.
-        root_path: the path below which a proxy shows the server, such as /videos; empty where there is none, or where
-            the proxy takes it off.
+        root_path: the path below which a proxy serves the page, such as /videos; empty if there is none, or if the
+            proxy strips it.
         uploads: the folder for uploaded videos, or None where uploading is off.
         upload_bytes: the largest upload.
         upload_seconds: the longest that an upload's decoding and encoding may take, in seconds of wall time.
@@ -52,11 +54,11 @@ class Settings:
 
     @property
     def root(self) -> str:
-        """Where the page's addresses begin: the root path, or "." for the folder of the page itself."""
+        """The prefix of the page's addresses: the root path, or "." for the folder of the page itself."""
         return self.root_path or "."
 
     def check(self) -> None:
-        """Refuse what would be unsafe.
+        """Refuse unsafe settings.
 
         Raises:
             ValueError: other machines could reach the server and it has no token, the token is too short, or a name or
@@ -66,13 +68,13 @@ class Settings:
             ascii_name(name)
         if self.root_path and not ROOT_PATH.fullmatch(self.root_path):
             raise ValueError(
-                f"the root path is {self.root_path!r}; give a path such as /videos, without a host, of ASCII letters, "
+                f"the root path is {self.root_path!r}; use a path such as /videos, without a host, of ASCII letters, "
                 "digits and . _ ~ -"
             )
         if self.root_path and self.root_path.split("/")[1] in OWN_PATHS:
             raise ValueError(
-                f"the root path is {self.root_path}, and the server's own addresses begin like that; choose another, "
-                "or have the proxy take it off and leave the root path out"
+                f"the root path is {self.root_path}, which the server's own addresses begin with; choose another, or "
+                "have the proxy strip it and leave the root path out"
             )
         if self.token is not None and len(self.token) < MIN_TOKEN:
             raise ValueError(
@@ -99,10 +101,10 @@ def is_loopback(host: str) -> bool:
 
 
 def ascii_name(name: str) -> str:
-    """The form in which a browser sends a host name: lower case, without the dot of the root, international as xn--.
+    """A host name as browsers send it: in lower case, without the final dot, international names as xn--.
 
     Raises:
-        ValueError: it is not the name or the address of a host.
+        ValueError: it is not a host name or an address.
     """
     try:
         sent = name.encode("idna").decode("ascii") if not name.isascii() else name
@@ -114,6 +116,6 @@ def ascii_name(name: str) -> str:
         pass
     if not HOST_NAME.fullmatch(sent):
         raise ValueError(
-            f"{name!r} is not the name of a host; give a name such as videos.example.org, without http://, port or path"
+            f"{name!r} is not the name of a host; use a name such as videos.example.org, without http://, port or path"
         )
     return sent.lower().removesuffix(".")

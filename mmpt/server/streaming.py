@@ -35,10 +35,10 @@ TYPES = {
     ".3gp": "video/3gpp",
     ".ogv": "video/ogg",
 }
-HEAD_ONLY = "mmpt.head"  # key of a request's scope: only the headers of the answer are asked for
+HEAD_ONLY = "mmpt.head"  # key of a request's scope: only the headers are to be sent
 UNIT = "bytes="
 RANGE = re.compile(r"([0-9]*)-([0-9]*)")
-MAX_DIGITS = 18  # of a place in a file; a number of more is as good as the largest of so many
+MAX_DIGITS = 18  # of a position in a file; a longer number is cut to the largest of this length
 ENTITY_TAG = re.compile(r'(W/)?("[^"]*")')
 
 
@@ -65,15 +65,15 @@ def choose(asked: str | None, size: int) -> Part:
         size: of the file, in bytes.
 
     Returns:
-        The part to send. Other units, nonsense and several ranges inside the file are passed over, as the standard
-        allows: all is sent.
+        The part to send. Other units, malformed ranges and several ranges inside the file are ignored, as the standard
+        allows: the whole file is sent.
 
     Raises:
-        ProblemError: 416, all that is asked for lies outside the file.
+        ProblemError: 416, every range lies outside the file.
     """
     text = (asked or "").replace(" ", "").replace("\t", "").lower()
     whole = Part(0, size, whole=True)
-    specs = [spec for spec in text.removeprefix(UNIT).split(",") if spec]  # a list may hold empty elements
+    specs = [spec for spec in text.removeprefix(UNIT).split(",") if spec]  # lists may have empty elements
     if not text.startswith(UNIT) or not specs:
         return whole
     parts = []
@@ -84,7 +84,7 @@ def choose(asked: str | None, size: int) -> Part:
         first, last = (_place(digits) for digits in match.groups())
         if first is not None and last is not None and last < first:
             return whole
-        if first is None:  # the last so many bytes
+        if first is None:  # a suffix: the number of bytes at the end
             first, last = max(0, size - (last or 0)), size - 1
         count = min(size - 1 if last is None else last, size - 1) + 1 - first
         if count > 0:
@@ -105,15 +105,15 @@ def _place(digits: str) -> int | None:
 
 
 def precondition(asked: Headers, tag: str, changed: float | None = None) -> int:
-    """What the conditions of a GET or HEAD make of an answer that would be 200 (RFC 9110, section 13).
+    """The status of an answer that would be 200, after the conditions of a GET or HEAD (RFC 9110, section 13).
 
     Args:
         asked: the request's headers.
         tag: the content's entity tag, a strong one.
-        changed: when it was last changed, Unix time, where that is told.
+        changed: when it was last changed, Unix time, if the answer says so.
 
     Returns:
-        200, 304 (the client has it), or 412 (the client wants it only as it was before).
+        200, 304 (the client has it), or 412 (the client wants only an earlier version).
     """
     if "if-match" in asked:
         if not _names(asked.getlist("if-match"), tag, strong=True):
@@ -137,7 +137,7 @@ def conditional(asked: Headers, content: bytes, media_type: str, cache: str) -> 
 
 
 def _names(lines: list[str], tag: str, *, strong: bool) -> bool:
-    """Whether lists of entity tags name one, or are "*", which names any."""
+    """True if lists of entity tags contain a tag, or are "*", which matches any."""
     listed = ",".join(lines).strip()
     return listed == "*" or any(opaque == tag and not (weak and strong) for weak, opaque in ENTITY_TAG.findall(listed))
 
@@ -145,7 +145,7 @@ def _names(lines: list[str], tag: str, *, strong: bool) -> bool:
 def _date(text: str | None) -> float | None:
     try:
         return parsedate_to_datetime(text).timestamp() if text else None
-    except (ValueError, OverflowError):  # no date, which is as good as none
+    except (ValueError, OverflowError):  # not a date: ignored
         return None
 
 
@@ -159,7 +159,7 @@ def open_video(record: VideoRecord) -> int:
         A file descriptor.
 
     Raises:
-        ProblemError: 404, the file is gone; 409, it is another one, or lies behind a link that led elsewhere.
+        ProblemError: 404, the file is gone; 409, it is another file, or a link on its path leads elsewhere now.
     """
     try:
         file = os.open(record.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe would block for ever
@@ -220,7 +220,7 @@ class VideoResponse(Response):
             await send({"type": "http.response.body"})
             return
         head = scope.get(HEAD_ONLY, False)
-        ranged = not head and asked.get("if-range", tag) in (tag, changed)  # ranges are a matter of GET alone
+        ranged = not head and asked.get("if-range", tag) in (tag, changed)  # only GET has ranges
         part = choose(asked.get("range") if ranged else None, about.st_size)
         headers |= {"Accept-Ranges": "bytes", "Content-Type": self.media_type or "application/octet-stream"}
         headers["Content-Length"] = str(part.count)
@@ -233,7 +233,7 @@ class VideoResponse(Response):
             block = await to_thread.run_sync(os.pread, file, min(BLOCK, left), place)
             now = os.fstat(file)
             if not block or (now.st_size, now.st_mtime_ns) != (about.st_size, about.st_mtime_ns):
-                # The file is overwritten: end the connection, since what was promised cannot come.
+                # The file is being overwritten: end the connection, since the promised content no longer exists.
                 raise OSError(f"{self._record.path} changed while it was sent")
             place, left = place + len(block), left - len(block)
             message = {"type": "http.response.body", "body": block, "more_body": left > 0}

@@ -48,13 +48,15 @@ async def upload(
     length = request.headers.get("content-length")
     announced = int(length) if length is not None and re.fullmatch("[0-9]{1,18}", length) else None
     taken = await uploads.take(name, request.stream(), announced)
-    response.headers["Location"] = f"uploads/{taken.id}"  # beside this address, below whatever path a proxy shows it
+    response.headers["Location"] = (
+        f"uploads/{taken.id}"  # relative to this address, so that it is right behind any proxy
+    )
     return _state(taken)
 
 
 @router.get("/api/uploads", responses=answers(404), summary="The last uploads")
 async def uploads(place: HallOf) -> list[UploadState]:
-    """Say what becomes of the last uploads, the newest first."""
+    """The state of the last uploads, the newest first."""
     return [_state(one) for one in _on(place.uploads).recent()]
 
 

@@ -31,10 +31,10 @@ def main() -> int:
 
         library = VideoLibrary(order["address"], **order["opening"])
         report = library.add([order["path"]], on_event=lambda event: _tell(answers, _event(event)))
-    except Exception as error:  # whatever a file makes a library raise is said to who uploaded it
+    except Exception as error:  # whatever a library raises over a file is reported to the client that uploaded it
         detail = str(error) or type(error).__name__
-        if isinstance(error, MemoryError) or type(error) is ImportError:  # a module that is there is not loaded
-            detail = f"the video takes more memory than the server allows ({detail})"
+        if isinstance(error, MemoryError) or type(error) is ImportError:  # an installed module cannot be loaded
+            detail = f"indexing the video takes more memory than the server allows ({detail})"
         _tell(answers, {"result": "failed", "detail": detail})
         return 1
     if report.failed:

@@ -18,7 +18,7 @@ from uuid import uuid4
 from anyio import to_thread
 
 from mmpt.search.records import VideoRecord
-from mmpt.server.claims import Claim, claim
+from mmpt.server.claims import UploadClaim, claim
 from mmpt.server.errors import BusyError
 from mmpt.server.limits import Gate
 from mmpt.server.pictures import package_environment
@@ -31,10 +31,10 @@ MAX_WAITING = 8  # received videos whose turn is not yet
 MAX_TOLD = 100  # uploads that are remembered
 CUT_SHORT = "the process that read it ended, for want of time or memory or for damage in the video"
 NAMES = ".json"  # ending of the file, beside a video, that holds its name
-PENDING = ".pending"  # ending of a file that is there until the video is indexed, claimed by the server that sees to it
-RESCAN_INTERVAL_S = 5.0  # between looks for what another server of the folder left behind
+PENDING = ".pending"  # ending of a file that exists until the video is indexed, locked by the server that indexes it
+RESCAN_INTERVAL_S = 5.0  # between searches for what another server of the folder left behind
 CLAIM_RETRIES, CLAIM_RETRY_S = 3, 0.05
-ELSEWHERE = "the same video was on its way already, and could not be indexed"
+ELSEWHERE = "another upload of the same video could not be indexed"
 
 State = Literal["waiting", "working", "added", "known", "failed"]
 logger = logging.getLogger(__name__)
@@ -63,12 +63,12 @@ class Upload:
     detail: str = ""
 
 
-class Job(NamedTuple):
-    """A video whose indexing this server has in hand."""
+class PendingUpload(NamedTuple):
+    """An uploaded video that this server is to index."""
 
     upload: Upload
     path: Path
-    pending: Claim
+    pending: UploadClaim
 
 
 class Uploads:
@@ -98,21 +98,21 @@ class Uploads:
         self._library, self._count = known, count
         self._receiving = Gate("uploads", running=2, waiting=0, patience=1)
         self._told: OrderedDict[str, Upload] = OrderedDict()
-        self._queue: asyncio.Queue[Job] = asyncio.Queue()
-        self._claims: set[Claim] = set()  # of what is queued and in work
-        self._elsewhere: list[tuple[Upload, str]] = []  # whose content, of that id, is in work already
+        self._queue: asyncio.Queue[PendingUpload] = asyncio.Queue()
+        self._claims: set[UploadClaim] = set()  # of videos that are queued or being indexed
+        self._elsewhere: list[tuple[Upload, str]] = []  # uploads whose content, of that id, is being indexed already
         self._ended = asyncio.Event()  # set when an upload has ended, for others of the same content
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Begin to work; what an earlier server received and did not get to is taken up again."""
+        """Start indexing; videos that an earlier server received and did not index are queued again."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._queue, self._ended = asyncio.Queue(), asyncio.Event()  # what was queued before a stop is a leftover now
+        self._queue, self._ended = asyncio.Queue(), asyncio.Event()  # what was queued before a stop is a leftover
         self._take_up(self._leftovers(at_start=True))
         self._tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._rescan())]
 
     async def stop(self) -> None:
-        """End what is being done; it is taken up at the next start, or by another server of the folder."""
+        """Stop; unfinished videos are indexed after the next start, or by another server of the folder."""
         for task in self._tasks:
             task.cancel()
         for task in self._tasks:
@@ -127,7 +127,7 @@ class Uploads:
         return _read(path.with_suffix(NAMES))[0] if path.parent == self._folder else None
 
     def recent(self) -> list[Upload]:
-        """Give the last uploads, the newest first."""
+        """Return the last uploads, the newest first."""
         return list(reversed(self._told.values()))
 
     def get(self, upload_id: str) -> Upload | None:
@@ -162,12 +162,12 @@ class Uploads:
         return upload
 
     async def _keep(self, upload: Upload, received: Received) -> None:
-        """Queue a video that came, unless it is in the library, or on its way there."""
+        """Queue a received video, unless it is in the library or being indexed."""
         pending = self._claim(received.id, create=True)
         for _ in range(CLAIM_RETRIES):
             if pending is not None:
                 break
-            await asyncio.sleep(CLAIM_RETRY_S)  # another server may only be looking whether it is a leftover
+            await asyncio.sleep(CLAIM_RETRY_S)  # another server may only be checking whether it is a leftover
             pending = self._claim(received.id, create=True)
         path = self._folder / f"{received.id}{received.suffix}"
         note = path.with_suffix(NAMES)
@@ -181,32 +181,32 @@ class Uploads:
                 with atomic_path(note) as temporary:
                     temporary.write_text(json.dumps({"name": upload.name, "file": path.name}), encoding="utf-8")
                 received.path.replace(path)
-                self._queue.put_nowait(Job(upload, path, pending))
+                self._queue.put_nowait(PendingUpload(upload, path, pending))
                 pending = None
         finally:
             if pending is not None:
                 self._done(pending)
 
-    def _claim(self, video_id: str, *, create: bool) -> Claim | None:
-        """Take a video's indexing in hand, unless another server, or an earlier upload, has it."""
+    def _claim(self, video_id: str, *, create: bool) -> UploadClaim | None:
+        """Claim the indexing of a video; None if another server, or an earlier upload, has claimed it."""
         found = claim(self._folder / f"{video_id}{PENDING}", create=create)
         if found is not None:
             self._claims.add(found)
         return found
 
-    def _done(self, pending: Claim) -> None:
+    def _done(self, pending: UploadClaim) -> None:
         self._claims.discard(pending)
         pending.path.unlink(missing_ok=True)
         pending.release()
 
-    def _leftovers(self, *, at_start: bool) -> list[Job]:
-        """Take in hand what servers that are gone left, and remove what they had received a part of.
+    def _leftovers(self, *, at_start: bool) -> list[PendingUpload]:
+        """Claim the videos that stopped servers left, and remove their unfinished uploads.
 
         Args:
-            at_start: take also what a server of an earlier version left, which did not mark it as pending.
+            at_start: claim also videos of a server of an earlier version, which did not mark them as pending.
         """
         known = self._library() if at_start else {}
-        ids = {}  # in the order of their names
+        ids = {}  # a dict, which keeps the order of names
         for entry in sorted(self._folder.iterdir()):
             if entry.suffix == PART and (part := claim(entry)) is not None:
                 entry.unlink(missing_ok=True)
@@ -215,14 +215,14 @@ class Uploads:
                 ids[entry.stem] = None
         claimed = [found for video_id in ids if (found := self._claim(video_id, create=at_start)) is not None]
         try:
-            known = self._library()  # as it is now that nobody else works on them
+            known = self._library()  # read again: now nobody else works on them
             jobs = []
             for pending in claimed:
                 name, file = _read(pending.path.with_suffix(NAMES))
                 if file is None or pending.path.stem in known:
                     self._done(pending)
                 else:
-                    jobs.append(Job(Upload(uuid4().hex, name, file.stat().st_size), file, pending))
+                    jobs.append(PendingUpload(Upload(uuid4().hex, name, file.stat().st_size), file, pending))
             return jobs
         except BaseException:
             for pending in self._claims.intersection(claimed):
@@ -230,18 +230,18 @@ class Uploads:
                 pending.release()
             raise
 
-    def _take_up(self, jobs: list[Job]) -> None:
+    def _take_up(self, jobs: list[PendingUpload]) -> None:
         for job in jobs:
             followers = [upload for upload, video_id in self._elsewhere if video_id == job.path.stem]
-            if followers:  # it waited for the server that is gone
+            if followers:  # they waited for the server that stopped
                 self._elsewhere.remove((followers[0], job.path.stem))
-                job = Job(followers[0], job.path, job.pending)
+                job = PendingUpload(followers[0], job.path, job.pending)
             else:
                 self._remember(job.upload)
             self._queue.put_nowait(job)
 
     async def _rescan(self) -> None:
-        """See to what other servers of the folder leave behind, and to uploads that wait for them."""
+        """Queue what other servers of the folder leave behind, and settle uploads that wait for them."""
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), RESCAN_INTERVAL_S)
@@ -250,11 +250,11 @@ class Uploads:
                 self._take_up(await to_thread.run_sync(lambda: self._leftovers(at_start=False)))
                 if self._elsewhere:
                     await self._settle()
-            except Exception as error:  # it is looked at again, also after what nobody foresaw
-                logger.error("the folder of uploads cannot be looked through: %s", error, exc_info=error)
+            except Exception as error:  # after an unexpected error, too, the folder is scanned again
+                logger.error("the folder of uploads cannot be scanned: %s", error, exc_info=error)
 
     async def _settle(self) -> None:
-        """End the uploads whose content another server, or an earlier upload, has brought to an end."""
+        """Finish the uploads whose content another server, or an earlier upload, has finished indexing."""
         waiting = [(upload, video_id, self._folder / f"{video_id}{PENDING}") for upload, video_id in self._elsewhere]
         gone = {video_id for _, video_id, pending in waiting if not pending.exists()}  # before the library is read
         known = await to_thread.run_sync(self._library)
