@@ -22,6 +22,8 @@ SUFFIXES = (".srt", ".vtt")
 MAX_FILE_BYTES = 64 << 20  # a day of speech takes about 2 MB
 ROLLING = 0.5  # the part of the cues that begin with lines of the one before, from which on these are taken for carried
 
+STRETCH = 4  # of so many cues in a row, each with lines of the one before above new ones, whatever the others are
+
 LINE_END = re.compile(r"\r\n|\n|\r")  # and no other: str.splitlines ends lines at U+2028, U+0085 and more
 _TIME = r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d*)?)"
 TIMES = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s(.*))?", re.DOTALL)
@@ -486,14 +488,11 @@ def _unescaped(line: str) -> str:
 
 def _without_carried(cues: list[_Cue]) -> tuple[list[_Cue], int]:
     """Leave out lines that only stand there because they stood there before, where that is the file's way."""
-    spoken = [cue for cue in cues if cue.lines]
-    repeats = sum(any(_carried(a.lines, b.lines)) for a, b in itertools.pairwise(spoken))
-    if len(spoken) < 3 or repeats < ROLLING * (len(spoken) - 1):
-        return cues, 0
+    rolling = _rolling(cues)
     kept: list[_Cue] = []
     shown: list[str] = []
     for cue in cues:
-        count, grown = _carried(shown, cue.lines)
+        count, grown = _carried(shown, cue.lines) if id(cue) in rolling else (0, False)
         if grown and kept[-1].lines:
             kept[-1].lines[-1] = cue.lines[count]
             kept[-1].end = max(kept[-1].end, cue.start)
@@ -505,6 +504,19 @@ def _without_carried(cues: list[_Cue]) -> tuple[list[_Cue], int]:
             kept.append(_Cue(cue.start, cue.end, new))
         shown = cue.lines or shown
     return kept, len(cues) - len(kept)
+
+
+def _rolling(cues: list[_Cue]) -> set[int]:
+    """The cues whose upper lines may be carried, by identity: in all of a file, or in stretches, as of live news."""
+    spoken = [cue for cue in cues if cue.lines]
+    pairs = [(b, _carried(a.lines, b.lines)) for a, b in itertools.pairwise(spoken)]
+    if len(pairs) > 1 and sum(any(carried) for _, carried in pairs) >= ROLLING * len(pairs):
+        return {id(cue) for cue, _ in pairs}
+    found: set[int] = set()
+    for rolls, stretch in itertools.groupby(pairs, lambda pair: 0 < pair[1][0] < len(pair[0].lines)):
+        rows = [id(cue) for cue, _ in stretch]
+        found.update(rows if rolls and len(rows) >= STRETCH else ())
+    return found
 
 
 def _carried(shown: list[str], lines: list[str]) -> tuple[int, bool]:

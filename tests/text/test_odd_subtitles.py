@@ -37,7 +37,7 @@ def said(text: str, *, vtt: bool = False) -> list[str | None]:
 
 
 def cues(*texts: str, first: int = 1) -> str:
-    return "\n".join(f"00:0{first + n}.0 --> 00:0{first + n + 1}.0\n{text}\n" for n, text in enumerate(texts))
+    return "\n".join(f"00:{first + n:02}.0 --> 00:{first + n + 1:02}.0\n{text}\n" for n, text in enumerate(texts))
 
 
 @pytest.mark.parametrize("name", ["ru2.srt", "ru3.srt"])
@@ -51,6 +51,15 @@ def test_rollup_three_rows(name: str) -> None:
 def test_rollup_of_any_height_gives_each_line_once(height: int) -> None:
     text = cues(*("\n".join(ROLLED[max(0, n - height + 1) : n + 1]) for n in range(8)))
     assert said(text) == ROLLED
+
+
+@pytest.mark.parametrize("height", [2, 3])
+def test_rollup_in_a_part_of_a_file_gives_each_line_once(height: int) -> None:
+    rolled = ["\n".join(ROLLED[max(0, n - height + 1) : n + 1]) for n in range(8)]
+    others = [f"other {number}" for number in range(12)]
+    refrain = ["la la\nla", "la la\nla", "la\nli", "la la\nla"]
+    expected = [*others, *ROLLED, *others, *(" ".join(cue.split()) for cue in refrain)]
+    assert said(cues(*others, *rolled, *others, *refrain)) == expected
 
 
 def test_rollup_that_writes_its_last_line_word_by_word() -> None:
