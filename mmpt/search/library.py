@@ -149,7 +149,7 @@ class VideoLibrary:
         Raises:
             FileNotFoundError: nothing is at any of the paths, there is no folder `captions`, or weights or the
                 tokenizer are missing.
-            ValueError: no path was given, a folder holds no video, or the model is not the library's.
+            ValueError: no path was given, the folders hold no video, or the model is not the library's.
         """
         given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
         folder = "" if captions is None else str(absolute(captions))

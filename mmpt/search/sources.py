@@ -90,17 +90,18 @@ def list_videos(sources: Sequence[Source], *, strict: bool) -> tuple[Listed, lis
 
     Args:
         sources: folders and files.
-        strict: refuse a folder without a video.
+        strict: tell of a folder without a video.
 
     Returns:
         The files, each once and with the source that it is of, the last one where it is of several; and what cannot be
         looked into, one sentence each.
 
     Raises:
-        ValueError: (strict) a folder holds no video.
+        ValueError: (strict) the folders hold no video, and there is nothing else.
     """
     listed: dict[Path, Source] = {}
     unreadable: list[str] = []
+    empty: list[str] = []
     for source in sources:
         path = Path(source.path)
         if not os.path.isdir(path):  # unlike pathlib's, False where nobody may look
@@ -108,10 +109,12 @@ def list_videos(sources: Sequence[Source], *, strict: bool) -> tuple[Listed, lis
             continue
         found, barred = videos_below(path)
         if strict and not found and not barred:
-            raise ValueError(f"{path} is a folder that holds no video; known endings are {listed_endings()}")
+            empty.append(f"{path} is a folder that holds no video; known endings are {listed_endings()}")
         listed.update(dict.fromkeys(found, source))
         unreadable += barred
-    return list(listed.items()), unreadable
+    if empty and not listed and not unreadable:
+        raise ValueError(empty[0])
+    return list(listed.items()), unreadable + empty
 
 
 def wanted_again(sources: Iterable[Source], listed: Listed) -> list[Source]:

@@ -217,6 +217,13 @@ def test_what_could_not_be_indexed_is_not_tried_for_ever(run: Run, project: Path
     assert (run("index", "update")[0], run("index", "update")[0]) == (1, 1)
 
 
+def test_a_folder_without_a_video_is_told_and_the_others_are_indexed(run: Run, project: Path, videos: Path) -> None:
+    (project / "empty").mkdir()
+    code, out, err = run("index", "empty", videos / "garden")
+    assert (code, out.split(":")[0]) == (1, "1 added, 0 known, 1 failed") and "empty is a folder that holds no" in err
+    assert [source.path for source in Store.open("library").sources()] == [str(videos / "garden")]
+
+
 def test_what_an_earlier_version_keeps_trying_is_told_once_more(run: Run, project: Path, videos: Path) -> None:
     from mmpt.search.store_tables import Source
 
