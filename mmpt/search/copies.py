@@ -7,7 +7,7 @@ from pathlib import Path
 from mmpt.search.identity import with_file
 from mmpt.search.narration import Found
 from mmpt.search.records import VideoRecord
-from mmpt.search.sources import SourceLookup, depth_below, is_below, is_there
+from mmpt.search.sources import SourceLookup, depth_below, is_below
 from mmpt.utils.content import FileContent, open_at_once, read_content, remembered_hash
 
 UNKNOWN = Found(problem="it is not known where its subtitles are")
@@ -38,10 +38,11 @@ class VideoCopies:
             source = sources.source(other)
             if source is None and other != record.path:
                 continue
-            if holds(other, record.id):
+            held = _held_hash(other)
+            if held.startswith(record.id):
                 seen.add(other, UNKNOWN if source is None else sources.finder(source).find(Path(other)))
             else:
-                seen.lost |= other == (record.captions_from or record.path) and is_there(other)
+                seen.lost |= bool(held) and other == (record.captions_from or record.path)
         return seen
 
     def add(self, path: str, found: Found) -> None:
@@ -78,10 +79,15 @@ class VideoCopies:
 
 def holds(path: str, video_id: str) -> bool:
     """Whether a video's content is at a path."""
+    return _held_hash(path).startswith(video_id)
+
+
+def _held_hash(path: str) -> str:
+    """The hash of a file; empty where none can be read."""
     try:
-        return remembered_hash(path).startswith(video_id)
+        return remembered_hash(path)
     except OSError:
-        return False
+        return ""
 
 
 def at_a_copy(record: VideoRecord, sources: SourceLookup, but: Collection[str] = ()) -> VideoRecord | None:

@@ -122,6 +122,16 @@ def test_captions_go_when_their_file_is_beside_another_video(
     assert found == {"a.mp4": ["Of a."], "b.mp4": []}
 
 
+def test_captions_stay_when_nothing_can_be_read_where_their_copy_was(
+    shop: VideoLibrary, films: Callable[..., Path]
+) -> None:
+    folder = films(a={".srt": "Of a."}, b={})
+    shop.add(folder)
+    (folder / "a.mp4").unlink()
+    (folder / "a.mp4").mkdir()
+    assert shop.update().captions == [] and said(shop) == ["Of a."]
+
+
 def test_a_copy_that_is_added_alone_takes_the_place_of_one_that_is_gone(
     shop: VideoLibrary, films: Callable[..., Path]
 ) -> None:
