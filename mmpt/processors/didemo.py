@@ -103,8 +103,8 @@ def _fault(entry: Any) -> str | None:
 
 
 def _identity(entry: dict[str, Any]) -> str:
-    """What tells which video an entry means: its address, or its name without the ending."""
-    return str(entry.get("dl_link") or stored_names(entry["video"])[-1])
+    """What tells which video an entry means: its address, or its name where it has none."""
+    return str(entry.get("dl_link") or entry["video"])
 
 
 def _names(entries: Sequence[dict[str, Any]], stored: frozenset[str] | None) -> dict[str, str]:
