@@ -1,7 +1,6 @@
 """A vocabulary of one's own: the same each time, and good for the tokenizer and the models that read it."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from mmpt.cli.main import main
 from mmpt.models.bert import load_bert_config
 from mmpt.text.tokenizer import load_tokenizer, special_ids
 from mmpt.text.vocabulary import SPECIAL, BertShape, learn_word_pieces, write_bert
+from tests.processes import ROOT, ForkedProcess
 
 TEXTS = ["Pour the red milk, then pour again", "the red ball rolls", "stir the blue bowl", "rolling balls"] * 5
 
@@ -29,11 +29,17 @@ def test_frequent_words_become_whole_and_rare_ones_are_put_together(tmp_path: Pa
     assert (config.num_hidden_layers, config.num_attention_heads, config.max_position_embeddings) == (2, 4, 64)
 
 
+def _write_word_pieces() -> None:
+    sys.stdout.write(str(learn_word_pieces(TEXTS, 70)))
+
+
 def test_it_is_the_same_in_every_process() -> None:
     """The library counts words in an order that differs from process to process."""
-    code = f"from mmpt.text.vocabulary import learn_word_pieces as learn; print(learn({TEXTS!r}, 70))"
-    told = {subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout for _ in range(3)}
-    assert told == {f"{learn_word_pieces(TEXTS, 70)}\n"}
+    told = set()
+    for _ in range(3):
+        with ForkedProcess(_write_word_pieces, cwd=ROOT) as process:
+            told.add(process.communicate(timeout=60)[0])
+    assert told == {str(learn_word_pieces(TEXTS, 70))}
     assert learn_word_pieces(TEXTS[::-1], 70) == learn_word_pieces(TEXTS, 70)
 
 
