@@ -208,7 +208,7 @@ def _of_retrieval(answers: "RetrievalAnswers") -> Named:
 
     from mmpt.cli.plots_ranking import draw_ranks, draw_similarity
 
-    better, tied = answers.places
+    better, tied = answers.places("fixed")
     ranks = better + (tied + 1) / 2
     yield "ranks", draw_ranks(ranks, len(answers.videos), "Rank of the right video", chance=True, tied=tied)
     own = np.arange(len(answers)) if answers.own is None else answers.own

@@ -10,6 +10,7 @@ never finishes.
 import contextlib
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 
@@ -35,7 +36,8 @@ def main() -> int:
             with opened_if_same(path, stamp) as source:
                 picture = thumbnail(source, second, width)
         except Exception as error:  # whatever a library raises over one file, the next picture is made
-            message = " ".join(str(error).split()) or type(error).__name__
+            named = re.sub(r"/proc/self/fd/\d+", lambda _: path, str(error))
+            message = " ".join(named.split()) or type(error).__name__
             out.write(f"!{message[:1000]}\n".encode("utf-8", "replace"))
         else:
             out.write(f"{len(picture)}\n".encode() + picture)
