@@ -32,6 +32,7 @@ MAX_TOLD = 100  # uploads that are remembered
 CUT_SHORT = "the process that read it ended, for want of time or memory or for damage in the video"
 NAMES = ".json"  # ending of the file, beside a video, that holds its name
 PENDING = ".pending"  # ending of a file that exists until the video is indexed, locked by the server that indexes it
+MARKED = "marked"  # key of a note whose video has a file PENDING for as long as it is pending
 RESCAN_INTERVAL_S = 5.0  # between searches for what another server of the folder left behind
 CLAIM_RETRIES, CLAIM_RETRY_S = 3, 0.05
 ELSEWHERE = "another upload of the same video could not be indexed"
@@ -178,8 +179,7 @@ class Uploads:
             elif pending is None:
                 self._elsewhere.append((upload, received.id))
             else:
-                with atomic_path(note) as temporary:
-                    temporary.write_text(json.dumps({"name": upload.name, "file": path.name}), encoding="utf-8")
+                _write(note, upload.name, path.name)
                 received.path.replace(path)
                 self._queue.put_nowait(PendingUpload(upload, path, pending))
                 pending = None
@@ -206,15 +206,22 @@ class Uploads:
             at_start: claim also videos of a server of an earlier version, which did not mark them as pending.
         """
         known = self._library() if at_start else {}
-        ids = {}  # a dict, which keeps the order of names
+        ids, earlier = {}, []  # a dict, which keeps the order of names
         for entry in sorted(self._folder.iterdir()):
             if entry.suffix == PART and (part := claim(entry)) is not None:
                 entry.unlink(missing_ok=True)
                 part.release()
-            elif entry.suffix == PENDING or (at_start and entry.suffix == NAMES and entry.stem not in known):
+            elif entry.suffix == PENDING:
                 ids[entry.stem] = None
+            elif at_start and entry.suffix == NAMES and _is_unmarked(entry):
+                earlier.append(entry)
+                ids |= {} if entry.stem in known else {entry.stem: None}
         claimed = [found for video_id in ids if (found := self._claim(video_id, create=at_start)) is not None]
         try:
+            for note in earlier:  # once: a video that is removed from the library later is not pending
+                name, file = _read(note)
+                if file is not None:
+                    _write(note, name, file.name)
             known = self._library()  # read again: now nobody else works on them
             jobs = []
             for pending in claimed:
@@ -346,6 +353,19 @@ async def _end(process: Process) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL) if hasattr(os, "killpg") else process.kill()
         await process.wait()
+
+
+def _write(note: Path, name: str, file: str) -> None:
+    with atomic_path(note) as temporary:
+        temporary.write_text(json.dumps({"name": name, "file": file, MARKED: True}), encoding="utf-8")
+
+
+def _is_unmarked(note: Path) -> bool:
+    """Whether a server of an earlier version wrote a note, so that nothing says whether its video is pending."""
+    try:
+        return MARKED not in json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def _read(note: Path) -> tuple[str, Path | None]:

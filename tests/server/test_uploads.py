@@ -360,6 +360,25 @@ def test_a_video_removed_from_the_library_is_not_taken_up_by_a_server_that_runs(
     two_servers(scene)
 
 
+@pytest.mark.parametrize("earlier", [False, True])  # the note was written by a version that marked nothing as pending
+def test_a_video_removed_from_the_library_does_not_come_back_at_the_next_start(two_servers, earlier: bool):
+    async def scene(first: Server, second: Server, folder: Path) -> None:
+        first.free.set()
+        await first.uploads.start()
+        upload = await first.send()
+        await become(upload, "added")
+        if earlier:
+            await first.uploads.stop()
+            note = folder / f"{upload.video}.json"
+            note.write_text(json.dumps({"name": "clip.mp4", "file": f"{upload.video}.mp4"}))
+            await first.uploads.start()
+        first.uploads._library = second.uploads._library = dict  # pyright: ignore[reportAttributeAccessIssue]
+        await second.uploads.start()
+        assert second.uploads.recent() == []
+
+    two_servers(scene)
+
+
 def test_where_a_disk_knows_no_locks_only_old_parts_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(claims, "fcntl", None)
     young, old = tmp_path / "young.part", tmp_path / "old.part"
