@@ -36,7 +36,7 @@ def main() -> int:
             with opened_if_same(path, stamp) as source:
                 picture = thumbnail(source, second, width)
         except Exception as error:  # whatever a library raises over one file, the next picture is made
-            named = re.sub(r"/proc/self/fd/\d+", lambda _: path, str(error))
+            named = path.join(re.split(r"/proc/self/fd/\d+", str(error)))
             message = " ".join(named.split()) or type(error).__name__
             out.write(f"!{message[:1000]}\n".encode("utf-8", "replace"))
         else:
