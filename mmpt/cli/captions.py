@@ -176,17 +176,17 @@ def _print_cleaned(summary: "Summary", targets: list[Path]) -> None:
 
 
 def tell_notes(summary: "Summary") -> None:
-    """Tell of subtitle files of which lines were left out, the first of them one by one."""
+    """Warn of subtitle files with lines that were left out, the first few one by one."""
     from mmpt.cli.console import err, legible
 
     for note in summary.notes:
         err.print(f"mmpt: warning: {legible(note)}", soft_wrap=True)
     if summary.noted > len(summary.notes):
-        err.print(f"mmpt: warning: lines of {summary.noted:,} subtitle files in all are left out", soft_wrap=True)
+        err.print(f"mmpt: warning: lines of {summary.noted:,} subtitle files in all were left out", soft_wrap=True)
 
 
 def _report(first: list[str], count: int, path: Path) -> int:
-    """Tell of failures; gives the exit code."""
+    """Report failures, and return the exit code."""
     from mmpt.cli.console import err
 
     for line in first:

@@ -18,11 +18,11 @@ from mmpt.utils.legible import legible, one_line
 
 
 class LegibleConsole(Console):
-    """Shows nothing that the terminal would obey, whatever it is given."""
+    """A console that escapes control characters in everything it prints."""
 
     @property
     def file(self) -> IO[str]:
-        """Where to: past the door and past rich's own stand-in while a bar is shown."""
+        """The underlying stream, behind `LegibleStream` and behind rich's stand-in while a progress bar is shown."""
         file = super().file
         return getattr(file, "rich_proxied_file", file)
 
@@ -36,7 +36,7 @@ class LegibleConsole(Console):
         super().print(*clean, soft_wrap=soft_wrap, **more)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Render, as `rich.console.Console` does; it is asked for every part of what is shown."""
+        """Render, as `rich.console.Console` does; called for every part of the output."""
         if isinstance(renderable, Table):
             for column in renderable.columns:
                 column.header = _cleaned(column.header, one_line)
@@ -45,7 +45,7 @@ class LegibleConsole(Console):
 
 
 def _cleaned(shown: Any, clean: Callable[[object], str]) -> Any:
-    """Text with codes in place of what a terminal obeys, in the same styles; anything else as it is."""
+    """Escape the control characters of a text, keeping its styles; other renderables are returned unchanged."""
     if isinstance(shown, str):
         return clean(shown)
     if not isinstance(shown, Text) or clean(shown.plain) == shown.plain:

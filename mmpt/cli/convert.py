@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="YAML", help="what the checkpoint was made with; else inferred")
     parser.add_argument("--bert-name", metavar="FOLDER", help="folder or hub name of the BERT, in place of the YAML's")
     parser.add_argument(
-        "--allow-non-finite", action="store_true", help="write weights that hold NaN or infinity as well"
+        "--allow-non-finite", action="store_true", help="write weights even if they hold NaN or infinity"
     )
     parser.add_argument("--force", action="store_true", help="write over what is there")
 

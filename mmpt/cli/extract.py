@@ -140,7 +140,7 @@ def _shard(text: str | None) -> tuple[int, int]:
 
 
 def file_size(path: Path) -> int:
-    """Bytes of a file; 0 where it cannot be seen, which is told when its turn comes."""
+    """The size of a file in bytes; 0 if it cannot be read, which is reported when its turn comes."""
     try:
         return path.stat().st_size
     except OSError:
@@ -148,12 +148,12 @@ def file_size(path: Path) -> int:
 
 
 def _tell(tally: "Tally", unreadable: list[str]) -> None:
-    """Say what went wrong, the first few of each kind one by one."""
+    """Report what went wrong, the first few of each kind one by one."""
     failed = [reason if path in reason else f"{path}: {reason}" for path, reason in tally.failed]
     list_items("warning", tally.damaged, "; their feature files say so")
     list_items("replaced", tally.replaced, "")
     list_items("not read", unreadable, "")
-    list_items("not extracted", failed, "; all stand in failures.jsonl")
+    list_items("not extracted", failed, "; all are listed in failures.jsonl")
     if tally.kept:
         sys.stderr.write(
             f"mmpt: note: {tally.kept} feature files were there that say nothing of themselves, as the published ones; "

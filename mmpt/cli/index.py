@@ -194,14 +194,14 @@ def _print_outcome(outcome: "Outcome") -> None:
 
 
 def _tell(report: "Report", prune: bool) -> None:
-    """Say what went wrong, the first few of each kind one by one."""
+    """Report what went wrong, the first few of each kind one by one."""
     list_items("warning", [_about(*pair) for pair in report.warned])
     list_items("captions not read", [_about(*pair) for pair in report.unread])
     list_items("not indexed", [_about(*pair) for pair in report.failed], "; --json lists them all")
     if not prune:
         list_items("gone", [record.path for record in report.gone])
         if report.gone:
-            _note("what is gone can still be found; mmpt index update --prune takes it out")
+            _note("videos whose files are gone are still found; mmpt index update --prune removes them")
 
 
 def _note(text: str) -> None:

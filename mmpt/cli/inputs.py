@@ -21,7 +21,7 @@ def split_inputs(
 
     Args:
         inputs: what stands on the command line.
-        on_unreadable: told of each folder that cannot be looked into, in a sentence.
+        on_unreadable: called with a sentence for each folder that cannot be read.
 
     Returns:
         Videos, with folders replaced by the videos below them, and sentences. What exists, or ends as a video file
@@ -83,25 +83,25 @@ def find_videos(words: Iterable[str]) -> tuple[list[Path], list[str]]:
 
 
 def add_max_gap(parser: argparse.ArgumentParser) -> None:
-    """Add the option that says for how long one picture may be repeated."""
+    """Add --max-gap, the longest time for which one frame may be repeated."""
     parser.add_argument(
         "--max-gap",
         type=_seconds,
         metavar="S",
-        help=f"seconds for which a video may stand still before it counts as damaged ({MAX_GAP_S:g}; inf: no bound)",
+        help=f"seconds that a video may stand still before it counts as damaged ({MAX_GAP_S:g}; inf: no limit)",
     )
 
 
 def _seconds(text: str) -> float:
     value = float(text)
     if not value > 0:
-        raise argparse.ArgumentTypeError(f"it is {text}, and takes seconds, above 0")
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
     return value
 
 
 @contextmanager
 def max_gap_of(args: argparse.Namespace) -> Iterator[None]:
-    """Let all that reads videos, in other processes too, go by a command's --max-gap."""
+    """Apply a command's --max-gap to every reader of videos, in other processes too."""
     before, bound = os.environ.get(MAX_GAP_VARIABLE), getattr(args, "max_gap", None)
     if bound is None:
         yield

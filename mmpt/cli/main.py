@@ -49,7 +49,7 @@ EXAMPLES = """examples:
 """
 
 VIDEO_WORDS = ("inputs", "videos", "words")  # arguments that may name many videos
-AROUND = 60  # letters that are shown before and after a letter that is wrong
+AROUND = 60  # characters shown before and after an invalid one
 READER_LEFT = 141  # exit code that a shell gives a program which SIGPIPE ended
 ERROR = 2  # exit code for bad input; 1 says that some of many items failed
 
@@ -84,9 +84,9 @@ def _run(args: argparse.Namespace) -> int:
         if args.verbose:
             raise
         told = error
-        if isinstance(error, UnicodeEncodeError):  # of the codec's own message no user learns what to change
+        if isinstance(error, UnicodeEncodeError):  # the codec's own message does not help the user
             place = error.object[max(0, error.start - AROUND) : error.start + AROUND]
-            told = f"'{place}' is not text in UTF-8; write it in UTF-8, and rename files whose names are not"
+            told = f"'{place}' is not valid UTF-8; write it in UTF-8, and rename files whose names are not"
         sys.stderr.write(f"mmpt: error: {told}\n")
         return ERROR
     except KeyboardInterrupt:
@@ -95,19 +95,19 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _check_unicode(args: argparse.Namespace) -> None:
-    """Refuse words in another encoding, which Python keeps as surrogates, unless they are paths."""
+    """Refuse arguments that are not UTF-8, which Python keeps as surrogates, unless they are paths."""
     for name, value in vars(args).items():
         for word in value if isinstance(value, list) else [value]:
             if not isinstance(word, str) or is_unicode(word):
                 continue
-            places = (word, word.removeprefix("@"), word.rpartition("@")[0])  # as segment and search take files
+            places = (word, word.removeprefix("@"), word.rpartition("@")[0])  # forms of files in segment and search
             if any(os.path.lexists(os.path.expanduser(place)) for place in places):
                 continue
-            if name in VIDEO_WORDS and ends_like_video(word):  # each is told of by name, and the others go on
+            if name in VIDEO_WORDS and ends_like_video(word):  # reported by name later, without stopping the others
                 continue
             raise ValueError(
-                f"'{word}' is not text in UTF-8, and there is no file of that name; write text in UTF-8 (does the "
-                "terminal use another encoding?), and give paths that are there"
+                f"'{word}' is not valid UTF-8, nor the name of a file; write text in UTF-8 (does the terminal use "
+                "another encoding?), and check paths"
             )
 
 
@@ -174,7 +174,7 @@ def _sentence(summary: str) -> str:
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    sys.stderr.write(f"mmpt: warning: {one_line(message)}\n")  # while a bar is shown, rich stands before the door
+    sys.stderr.write(f"mmpt: warning: {one_line(message)}\n")  # to rich's stand-in while a bar is shown
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _tell(args: argparse.Namespace, log: "FailureLog") -> None:
-    """Say what cannot be used, the first of it one by one."""
+    """Report what cannot be used, the first few one by one."""
     from mmpt.cli.console import err
 
     for line in log.first:
@@ -140,7 +140,9 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError(f"--workers is {args.workers} and --shard-size {args.shard_size}; each takes 1 or more")
     split_ids(("a", "b"), args.val_part)
     if not is_unicode(str(args.out)):
-        raise ValueError(f"{args.out} is not a name in UTF-8, and the YAML file that is made names it; choose another")
+        raise ValueError(
+            f"{args.out} is not valid UTF-8, and the YAML file to be written names it; choose another folder"
+        )
     if args.captions is None and not (len(args.videos) == 1 and Path(args.videos[0]).is_dir()):
         raise ValueError("--captions is missing; give the folder of subtitle files, or a caption file")
     load_tokenizer(_bert_name(args))

@@ -142,7 +142,7 @@ def best_moments(video: "EncodedVideo", texts: "torch.Tensor") -> list[Moment]:
 
 
 def _check(args: argparse.Namespace, videos: list[Path], texts: list[str], unreadable: list[str]) -> None:
-    """Refuse before any work what cannot end well."""
+    """Refuse unusable arguments before any work."""
     if not videos and unreadable:
         raise ValueError("; ".join(unreadable))
     if not videos:
@@ -183,7 +183,7 @@ def _score_all(scorer: "Scorer", videos: list[Path], texts: list[str]) -> tuple[
                 video = scorer.encode_video(path, on_progress=bar.advance)
             except (VideoError, OSError) as error:
                 if isinstance(error, FileNotFoundError) and path.exists():
-                    raise  # weights are missing, which no other video mends
+                    raise  # the weights are missing, so every other video would fail too
                 failures.append((str(path), str(error)))
                 continue
             moments, lines = best_moments(video, encoded), curves(video, encoded).numpy()

@@ -1,4 +1,4 @@
-"""The door to the terminal: whatever a command writes to it, nothing is written that it would obey."""
+"""Output streams that escape control characters, so that nothing a command prints is obeyed by the terminal."""
 
 import contextlib
 import io
@@ -11,18 +11,18 @@ from typing import Any, TextIO
 
 from mmpt.utils.legible import legible, message, one_line
 
-LISTED = 5  # items that are told one by one
+LISTED = 5  # items that are listed one by one
 
 
 class LegibleStream:
-    """A stream that shows control characters as codes.
+    """A stream that writes control characters as escape codes.
 
     Args:
-        stream: where to.
-        clean: what becomes of each text that is written.
+        stream: the stream to write to.
+        clean: applied to each text before it is written.
 
     Attributes:
-        rich_proxied_file: the stream; rich writes there, since what it styles itself is meant to be obeyed.
+        rich_proxied_file: the stream itself, to which rich writes its own styles unescaped.
     """
 
     def __init__(self, stream: TextIO, clean: Callable[[str], str]) -> None:
@@ -45,13 +45,13 @@ class LegibleStream:
 
 @contextlib.contextmanager
 def legible_streams(words: list[str]) -> Iterator[None]:
-    """Let nothing reach the terminal that it would obey, and lose nothing for letters that it cannot show.
+    """Escape control characters that go to the terminal, and characters that its encoding lacks.
 
-    Each text that goes to the error stream is one message: its further lines are indented, so that no name of a file
-    can look like a message. Results that go to a file or a pipe stay as they are.
+    Each text written to stderr is one message: its further lines are indented, so that no file name can look like a
+    message of its own. Results that go to a file or a pipe are not changed.
 
     Args:
-        words: of the command; each is shown on one line.
+        words: the command's arguments; each is shown on one line.
     """
     parts = {part for word in words for part in (word, *re.split("[=/]", word))}
     odd = [part for part in parts if part.strip() and part != one_line(part)]
@@ -65,7 +65,7 @@ def legible_streams(words: list[str]) -> Iterator[None]:
     try:
         yield
     except Exception:
-        sys.excepthook = _show_traceback  # what is shown of it is shown outside
+        sys.excepthook = _show_traceback  # it is printed after the streams are restored
         raise
     finally:
         sys.stdout, sys.stderr = before
@@ -79,12 +79,12 @@ def _show_traceback(kind: type[BaseException], error: BaseException, trace: Trac
 
 
 def list_items(kind: str, items: Sequence[str], more: str = "") -> None:
-    """Tell of items on the error stream, the first few one by one, each on one line.
+    """Write items to stderr, the first few one by one, each on one line.
 
     Args:
-        kind: what is told of them.
-        items: a sentence for each.
-        more: where the others are listed.
+        kind: the word before each item, such as "warning".
+        items: one sentence each.
+        more: appended to the count of the others, such as where they are listed.
     """
     for item in items[:LISTED]:
         sys.stderr.write(f"mmpt: {kind}: {one_line(item)}\n")

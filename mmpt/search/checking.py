@@ -64,11 +64,9 @@ def check(store: Store, *, repair: bool = False, on_video: Callable[[int, int], 
     """
     records = store.videos()
     files = leftover_files(store.folder)
-    problems = [Problem("leftover", "", str(path), "half-written by a process that was stopped") for path in files]
-    problems += [
-        Problem("leftover", "", "", f"rows of a process that was stopped ({name})") for name in store.orphans()
-    ]
-    problems += [Problem("double", video_id, "", "stands there twice") for video_id in store.doubles()]
+    problems = [Problem("leftover", "", str(path), "half-written by a process that was killed") for path in files]
+    problems += [Problem("leftover", "", "", f"rows of a process that was killed ({name})") for name in store.orphans()]
+    problems += [Problem("double", video_id, "", "is stored twice") for video_id in store.doubles()]
     problems += [
         Problem(
             "missing file", record.id, record.path, "its file is gone; mmpt index update finds it where it was moved"
@@ -95,11 +93,11 @@ def check(store: Store, *, repair: bool = False, on_video: Callable[[int, int], 
 
 
 def leftover_files(folder: Path | None, older_than: float = ORPHAN_AGE) -> list[Path]:
-    """Find files that a killed process left: LanceDB's, which it never looks at again, and our own in `side`.
+    """Find files that a killed process left: LanceDB's, which it never reads again, and our own in `side`.
 
     Args:
         folder: the library's; None for an object store, which has no such files.
-        older_than: seconds without a write; younger ones may be another process's, at work right now.
+        older_than: seconds without a write; younger files may belong to a running process.
 
     Returns:
         The files.
@@ -112,7 +110,7 @@ def leftover_files(folder: Path | None, older_than: float = ORPHAN_AGE) -> list[
 
 
 def _is_idle(path: Path, seconds: float) -> bool:
-    """Whether a file was not written to for some time, and is still there."""
+    """True if a file still exists and was not written to for some time."""
     try:
         about = path.lstat()
     except OSError:

@@ -1,4 +1,4 @@
-"""Copies of one file: a video lies at several paths, and has the subtitles of whichever of them has some."""
+"""Copies of one file: a video at several paths has the subtitles of whichever path has some."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
@@ -10,18 +10,17 @@ from mmpt.search.records import VideoRecord
 from mmpt.search.sources import SourceLookup, depth_below, is_below
 from mmpt.utils.content import FileContent, open_at_once, read_content, remembered_hash
 
-UNKNOWN = Found(problem="it is not known where its subtitles are")
+UNKNOWN = Found(problem="the place of its subtitles is unknown")
 
 
 @dataclass
 class VideoCopies:
-    """The paths where a video was seen in one pass over the files, and what belongs to them.
+    """The paths at which a video was found in one pass over the files, and their subtitles.
 
     Attributes:
-        paths: where it lies.
-        subtitles: of all subtitle files the one that comes first: its place in the order, the path of the video that it
-            belongs to, and its digest.
-        unreadable: there are subtitle files that cannot be read, or that nobody looked for.
+        paths: all paths of the video.
+        subtitles: the first of all subtitle files: its rank, the path of the video that it belongs to, and its digest.
+        unreadable: some subtitle files cannot be read, or were not looked for.
         lost: the path that its captions belong to is another video's now.
     """
 
@@ -32,7 +31,7 @@ class VideoCopies:
 
     @classmethod
     def elsewhere(cls, record: VideoRecord, path: str, sources: SourceLookup) -> "VideoCopies":
-        """Look at the other paths that a record names."""
+        """Collect the other paths of a record that still hold the video."""
         seen = cls()
         for other in sorted({*record.paths, record.captions_from} - {"", path}):
             source = sources.source(other)
@@ -46,7 +45,7 @@ class VideoCopies:
         return seen
 
     def add(self, path: str, found: Found) -> None:
-        """Add a path and the subtitles that were found for it."""
+        """Add a path and the subtitles found for it."""
         self.paths.add(path)
         self.unreadable |= bool(found.problem)
         if found.digest:
@@ -54,13 +53,13 @@ class VideoCopies:
             self.subtitles = min(self.subtitles or subtitles, subtitles)
 
     def captioned(self, record: VideoRecord) -> tuple[str, str] | None:
-        """Say which subtitles a video has to have.
+        """The subtitles that a video should have.
 
         Args:
             record: the video, as it was before this pass.
 
         Returns:
-            The path that they belong to and their digest, both empty for none; None for those that it has: also where
+            The path that they belong to and their digest, both empty for none. None to keep the present ones, also if
             the path that they belong to is gone, or some cannot be read.
         """
         if self.subtitles is not None:
@@ -70,7 +69,7 @@ class VideoCopies:
         return ("", "") if record.subtitles and lost and not self.unreadable else None
 
     def applied(self, record: VideoRecord) -> VideoRecord:
-        """Give the record with the paths of this pass."""
+        """Return the record with the paths of this pass."""
         copies = tuple(sorted(self.paths - {record.path}))
         belongs = self.subtitles is not None and self.subtitles[2] == record.subtitles
         path = self.subtitles[1] if belongs and self.subtitles is not None else record.captions_from
@@ -78,7 +77,7 @@ class VideoCopies:
 
 
 def holds(path: str, video_id: str) -> bool:
-    """Whether a video's content is at a path."""
+    """True if a path holds a video's content."""
     return _held_hash(path).startswith(video_id)
 
 
@@ -91,15 +90,15 @@ def _held_hash(path: str) -> str:
 
 
 def at_a_copy(record: VideoRecord, sources: SourceLookup, but: Collection[str] = ()) -> VideoRecord | None:
-    """Find another path for a video whose own one does not count any more.
+    """Find another path for a video whose own path is no longer valid.
 
     Args:
         record: the video.
-        sources: what was indexed; a copy that was taken out, or lies elsewhere, is none.
-        but: paths that do not count either.
+        sources: what was indexed; copies that were removed, or lie outside, are ignored.
+        but: other paths to ignore.
 
     Returns:
-        The record with the path of a copy that is there; None without one.
+        The record with the path of an existing copy; None if there is no copy.
     """
     left = [path for path in record.copies if path not in but]
     for path in left:
@@ -112,14 +111,14 @@ def at_a_copy(record: VideoRecord, sources: SourceLookup, but: Collection[str] =
 
 
 def without(record: VideoRecord, paths: Collection[str], sources: SourceLookup) -> VideoRecord | None:
-    """Take paths away from a video; None where it lies nowhere else."""
+    """Remove paths from a video; None if no path is left."""
     if record.path in paths:
         return at_a_copy(record, sources, paths)
     return replace(record, copies=tuple(path for path in record.copies if path not in paths))
 
 
 def lies_below(record: VideoRecord, folder: str) -> str | None:
-    """Say at which path a video lies below a folder, its own one first; None where it does not."""
+    """The path at which a video lies below a folder, its own path first; None if there is none."""
     return next((path for path in record.paths if is_below(path, folder)), None)
 
 

@@ -1,4 +1,4 @@
-"""What a library was made of: the model, since numbers of another one mean nothing in it, and each video's file."""
+"""The identity of what a library was made of: its model, whose vectors no other model fits, and each video's file."""
 
 import hashlib
 import os
@@ -61,7 +61,7 @@ def describe(scorer: Scorer) -> dict[str, Any]:
 
 
 def is_made_with(about: dict[str, Any], scorer: Scorer) -> bool:
-    """Whether a library was made with a model: with its weights, over the same features."""
+    """True if a library was made with this model's weights, over the same features."""
     made = (about["model"]["sha256"], about["backbone"], about["l2_normalized"])
     return made == (fingerprint(scorer.model), scorer.backbone.name, scorer.l2_normalized)
 
@@ -109,13 +109,13 @@ def check_backbone(about: dict[str, Any], scorer: Scorer, address: str) -> None:
 
 
 def with_file(record: VideoRecord, path: str, content: FileContent, depth: int) -> VideoRecord:
-    """Give the record of a video that lies in a file now.
+    """Return the record of a video with its present file.
 
     Args:
-        record: what is known of it.
+        record: the video as it was known.
         path: the file.
-        content: what was found there.
-        depth: how many names of the path are below the indexed folder.
+        content: the content read from it.
+        depth: number of path components below the indexed folder.
 
     Returns:
         The record, with what `same_file` compares.
@@ -132,20 +132,20 @@ def with_file(record: VideoRecord, path: str, content: FileContent, depth: int) 
 
 
 def same_file(file: int, record: VideoRecord) -> bool:
-    """Whether an open file is the one that was indexed: safe to hand out as the video.
+    """True if an open file is the one that was indexed, so that it may be sent as the video.
 
-    All is said of the descriptor, so that nothing that happens at the path afterwards matters. A file with the device,
-    inode, size and times that it had is not read. Another one is read, and is the video where it has the same bytes:
-    numbers of devices change when disks are mounted again.
+    Only the descriptor is examined, so that later changes at the path do not matter. A file with the device, inode,
+    size and times of the indexed one is not read. Any other is read, and is the video if it has the same bytes, since
+    device numbers change when disks are mounted again.
 
     Args:
         file: descriptor of what was opened at the record's path.
-        record: the video, from the library's own table. One of a library that an earlier version made is compared by
-            its bytes alone.
+        record: the video, from the library's own table. Records written by an earlier version are compared by content
+            alone.
 
     Returns:
-        False for what is no ordinary file, has other bytes, or was reached over a link below the indexed folder that
-        leads elsewhere than it did.
+        False if it is not a regular file, has other content, or was reached through a link below the indexed folder
+        that leads elsewhere than it did.
 
     Raises:
         OSError: the file cannot be read.
@@ -161,7 +161,7 @@ def same_file(file: int, record: VideoRecord) -> bool:
 
 
 def _is_reached_as_before(record: VideoRecord, real_path: str) -> bool:
-    """Whether a path leads where it led; the indexed folder itself may lie elsewhere, as behind a new link."""
+    """True if a path leads where it led before; the indexed folder itself may have moved, for example behind a link."""
     if real_path == record.real_path:
         return True
     path = Path(record.path)
@@ -170,5 +170,5 @@ def _is_reached_as_before(record: VideoRecord, real_path: str) -> bool:
 
 
 def _as_text(path: str) -> str:
-    """A path that a table can hold, also where it is not in UTF-8."""
+    """A path in a form that a table can hold, even if it is not UTF-8."""
     return path.encode("utf-8", "backslashreplace").decode()

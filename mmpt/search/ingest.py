@@ -92,7 +92,7 @@ class Report:
 
 @dataclass(frozen=True)
 class _File:
-    """A video's file as it is now: what it holds, how far below the indexed folder, and what is said in it."""
+    """A video's file as it is now: content, depth below the indexed folder, and subtitles."""
 
     path: Path
     content: FileContent
@@ -110,8 +110,8 @@ class Ingest:
     Several processes may do so with one library: who works on a video says so in a folder of claims.
 
     Attributes:
-        report: what became of them.
-        taken: paths of those that the library has now.
+        report: the outcome for each video.
+        taken: paths of the videos that are in the library now.
 
     Args:
         store: where they go.
@@ -139,7 +139,7 @@ class Ingest:
         """Take videos in.
 
         Args:
-            listed: the files, each with the source that it is of.
+            listed: the files, each with its source.
 
         Raises:
             FileNotFoundError: the video network's weights are missing, which no other video mends.
@@ -170,7 +170,7 @@ class Ingest:
             self._fail("", reason)
 
     def remember_files(self) -> None:
-        """Keep what `same_file` compares, of files that have changed in that and not in their content."""
+        """Store what `same_file` compares, for files whose content did not change."""
         records = self._current()
         self._change(
             with_file(records[key], records[key].path, file.content, file.depth)
@@ -310,7 +310,7 @@ class Ingest:
         self._tell(Event(kind, path, detail="" if record.path == path else f"a copy of {record.path}"))
 
     def _recaption(self, record: VideoRecord, path: str, said: Found | None) -> bool:
-        """Put a video in anew with the captions of a path; False where another process took it out meanwhile."""
+        """Store a video again with the captions of a path; False if another process removed it meanwhile."""
         if said is None:
             source = self._sources.source(path) if path else None
             said = Found() if source is None else self._sources.finder(source).find(Path(path))
@@ -324,21 +324,21 @@ class Ingest:
         return True
 
     def _writes_over(self, file: _File) -> bool:
-        """Whether other videos lay at a path before this file did; they are kept in mind."""
+        """True if this file replaced other videos at its path; they are remembered."""
         self._current()
         others = {key for key in self._by_path.get(str(file.path), ()) if key != file.id}
         self._written_over |= others
         return bool(others)
 
     def _drop_written_over(self) -> None:
-        """Take out videos whose files were written over, except those that lie, or turned up, under another name."""
+        """Remove videos whose files were overwritten, except those that also exist under another name."""
         records = self._current()
         lost = [records[key] for key in self._written_over if key in records]
         lost = self._moved_to_copies(record for record in lost if not holds(record.path, record.id))
         self._store.delete([record.id for record in lost])
 
     def _moved_to_copies(self, lost: Iterable[VideoRecord]) -> list[VideoRecord]:
-        """Give videos whose files are lost the path of a copy; returns those that have none."""
+        """Move videos whose files are lost to the path of a copy; return those without one."""
         found = [(record, at_a_copy(record, self._sources)) for record in lost]
         moved = [copy for _, copy in found if copy is not None]
         self._store.change(moved)
@@ -348,17 +348,17 @@ class Ingest:
         return [record for record, copy in found if copy is None]
 
     def _remember_copies(self) -> None:
-        """Keep where copies lie, for when not all of them are looked at."""
+        """Store the paths of copies, for later passes that do not look at all of them."""
         records = self._current()
         self._change(seen.applied(records[key]) for key, seen in self._seen.items() if key in records)
 
     def _change(self, records: Iterable[VideoRecord]) -> None:
-        """Keep what is said of videos now, where that is something else."""
+        """Store the records that changed."""
         known = self._current()
         try:
             self._store.change([record for record in records if record != known[record.id]])
-        except OSError as error:  # nothing is lost: it is found out again
-            logger.info("cannot keep where files lie (%s)", error)
+        except OSError as error:  # nothing is lost: the next pass finds it again
+            logger.info("cannot store the paths of files (%s)", error)
 
     def _current(self) -> dict[str, VideoRecord]:
         """The library's videos, read again when any process changed them."""

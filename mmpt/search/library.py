@@ -69,7 +69,7 @@ class VideoLibrary:
         **loading: Any,
     ) -> None:
         self.address = os.fspath(address)
-        self._where = str(local_folder(address) or address)  # the current folder may change
+        self._where = str(local_folder(address) or address)  # absolute, since the current folder may change
         self._lock = threading.RLock()
         self._model = model
         self._loading = loading
@@ -173,7 +173,7 @@ class VideoLibrary:
         ingest.unreadable(unreadable)
         try:
             ingest.take(listed)
-        except Exception:  # not KeyboardInterrupt: `update` goes on then
+        except Exception:  # not KeyboardInterrupt, after which `update` resumes
             _forget_fruitless(store, new, ingest.taken)
             raise
         _forget_fruitless(store, new, ingest.taken)
@@ -218,9 +218,9 @@ class VideoLibrary:
         """Take videos out. The files stay; `update` does not bring them back, `add` does.
 
         Args:
-            paths_or_ids: videos by file or id; of a folder all that lie below it. A video that has a copy elsewhere in
-                what was added stays, under the copy's path; by its id it goes with all its copies.
-            on_event: told of those that stay, as ``"known"``.
+            paths_or_ids: videos by file or id; a folder stands for all videos below it. A video with a copy elsewhere
+                in what was added stays, under the copy's path; an id removes it with all its copies.
+            on_event: called for the videos that stay, as ``"known"``.
 
         Returns:
             How many videos were taken out.
@@ -394,22 +394,22 @@ class VideoLibrary:
             return self._store
 
     def _check_given_model(self) -> None:
-        """Refuse a model that was asked for and is not the library's, also where nothing is to be encoded."""
+        """Refuse a requested model that is not the library's, even if nothing has to be encoded."""
         if self._store is None:
             return
         if self._model is not None:
             scorer = self._model if isinstance(self._model, Scorer) else self.scorer
             self._check_model(scorer)
             remember_place(self._store, scorer.place)
-        elif not self._store.model_place:  # made by an earlier version; a hint only: what is loaded is checked
+        elif not self._store.model_place:  # made by an earlier version; only a hint, since the loaded model is checked
             remember_place(self._store, find_place(self._store.about["model"]["name"]))
 
     def _ingest(self, store: Store, on_event: Listener | None) -> Ingest:
-        store.index_words()  # of a library that an earlier version made
+        store.index_words()  # for a library made by an earlier version
         return Ingest(store, self._encoder, side_folder(self._where) / "claims", on_event)
 
     def _encoder(self) -> Scorer:
-        """The model, where its video network is the one that the library's features come from."""
+        """The model, after a check that its video network is the one of the library's features."""
         scorer = self.scorer
         remember_place(self.store, scorer.place)
         check_backbone(self.store.about, scorer, self.address)
@@ -422,7 +422,7 @@ class VideoLibrary:
 
 
 def _forget_fruitless(store: Store, sources: Collection[str], videos: Iterable[str]) -> None:
-    """Forget sources that no video is of, such as a file that is none: else each update would fail over it again."""
+    """Forget sources without a video, such as a text file, so that updates do not fail over them again."""
     if sources:
         store.forget(set(sources).difference(*((path, *map(str, Path(path).parents)) for path in videos)))
 

@@ -38,13 +38,13 @@ class Found:
     """The subtitles of a video.
 
     Attributes:
-        digest: 16 hexadecimal digits of a SHA-256 of the file, and of its language where that says how words are found;
-            empty without a file, or with one of no use.
-        subtitles: what it says; None likewise.
-        problem: why the file is of no use; empty when it is.
-        notes: what is left out all the same, a sentence each: lines of the file, and other files.
-        order: of several files of one video the first in this order is taken; empty without a file.
-        language: the tag in the file's name, such as ``"fr"``, or the one that was asked for; empty without either.
+        digest: 16 hexadecimal digits of a SHA-256 of the file, and of its language if that changes the stemming; empty
+            without a usable file.
+        subtitles: the captions; None without a usable file.
+        problem: why the file cannot be used; empty if it can.
+        notes: one sentence each about lines and files that were left out.
+        order: the file's rank; of several files of one video the first is used. Empty without a file.
+        language: the tag in the file's name, such as ``"fr"``, or the requested one; empty without either.
     """
 
     digest: str = ""
@@ -80,12 +80,12 @@ class Found:
 class CaptionFinder:
     """Finds the subtitle files of videos: beside them, or in a folder.
 
-    A video clip.mp4 has clip.srt or clip.vtt, or clip.en.srt and the like; of several `best_files` chooses.
+    A video clip.mp4 has clip.srt, clip.vtt, clip.en.srt or the like; `best_files` chooses among several.
 
     Args:
         folder: where to look, with the folders below it; None for beside each video.
-        language: which to take where a video has several, for example ``"en"``.
-        encoding: of files that are in no encoding that can be recognised.
+        language: to prefer if a video has several files, for example ``"en"``.
+        encoding: of files whose encoding cannot be recognised.
     """
 
     def __init__(self, folder: Path | None = None, *, language: str = "", encoding: str = "") -> None:
@@ -122,7 +122,7 @@ class CaptionFinder:
         return Found(digest[:DIGITS], subtitles, notes=notes, order=order, language=language)
 
     def _files(self, video: Path) -> tuple[list[SubtitleFile], list[Path]]:
-        """A video's files, and those that may be; what begins with the longer name of another video is that one's."""
+        """A video's files, and possible ones; those with the longer name of another video are left out."""
         place, name = self._folder or video.parent, normal_name(video.stem)
         if place not in self._listed:
             self._listed[place] = _list(place, deep=self._folder is not None)
@@ -138,7 +138,9 @@ class CaptionFinder:
                 files.append(file)
             else:
                 unclear.append(path)
-        same_form = [file for file in files if file.path.stem.startswith(video.stem)]  # of two names that look the same
+        same_form = [
+            file for file in files if file.path.stem.startswith(video.stem)
+        ]  # if two videos have names that look the same
         return same_form or files, unclear
 
 

@@ -1,4 +1,4 @@
-"""A library's own model: where it lay, where else it may be looked for, and what to say when it is nowhere."""
+"""Find a library's own model: where it was, where else it may be, and the error if it is nowhere."""
 
 import logging
 import os
@@ -17,15 +17,15 @@ logger = logging.getLogger(__name__)
 
 
 def describe_place(place: ModelPlace | None, folder: Path | None) -> dict[str, str]:
-    """Say where a model lies, for a library to keep.
+    """Describe where a model lies, to be stored in a library.
 
     Args:
-        place: where it was loaded from; None where it was made.
-        folder: the library's; None where it has none.
+        place: where it was loaded from; None if it was made in memory.
+        folder: of the library; None if it is not in a local folder.
 
     Returns:
-        path and home of the place, and the library's folder: where all three are moved together, the model is found by
-        its way from there.
+        path and home of the place, and the library's folder: if all are moved together, the model is found relative to
+        the library.
     """
     if place is None:
         return {}
@@ -33,7 +33,7 @@ def describe_place(place: ModelPlace | None, folder: Path | None) -> dict[str, s
 
 
 def remember_place(store: Store, place: ModelPlace | None) -> None:
-    """Keep where a library's model lies, where that is not known, or nothing is there any more."""
+    """Store where a library's model lies, if that is unknown or the stored place no longer exists."""
     if place is None or not (place.path or store.about["model"]["name"] in PUBLISHED):
         return
     kept = store.model_place
@@ -43,8 +43,8 @@ def remember_place(store: Store, place: ModelPlace | None) -> None:
         return
     try:
         store.move_model(now)
-    except OSError as error:  # a library that is only read works all the same
-        logger.info("cannot keep where the model lies (%s)", error)
+    except OSError as error:  # a read-only library works all the same
+        logger.info("cannot store where the model lies (%s)", error)
 
 
 def load_own(store: Store, **loading: Any) -> Scorer:
@@ -52,14 +52,14 @@ def load_own(store: Store, **loading: Any) -> Scorer:
 
     Args:
         store: the library.
-        loading: as `load` takes it.
+        loading: keyword arguments of `load`.
 
     Returns:
         The model; its weights are the library's.
 
     Raises:
-        FileNotFoundError: it is not where it lay, nor anywhere else that it is looked for.
-        ValueError: it is there, and cannot be loaded.
+        FileNotFoundError: it is neither in its stored place nor in any other that is searched.
+        ValueError: it was found, but cannot be loaded.
     """
     made = store.about["model"]
     problems: list[tuple[str, Exception | str]] = []
@@ -77,13 +77,13 @@ def load_own(store: Store, **loading: Any) -> Scorer:
                 problems.append((place.path or place.home, error))
                 continue
         if not is_made_with(store.about, scorer):
-            problems.append((place.path, f"it has other weights there ({fingerprint(scorer.model)[:12]})"))
+            problems.append((place.path, f"the model there has other weights ({fingerprint(scorer.model)[:12]})"))
             continue
         scorer.name = made["name"]
         if name != made["name"] and not store.model_place:  # of an earlier version, which kept no more than a name
             warnings.warn(
-                f"the library at {store.address} calls its model {made['name']!r}, as seen from a folder that it does "
-                f"not tell; it was found at {place.path}, and mmpt index update --model {place.path} remembers it",
+                f"the library at {store.address} calls its model {made['name']!r}, relative to a folder that was not "
+                f"stored; it was found at {place.path}; to store that, run mmpt index update --model {place.path}",
                 stacklevel=2,
             )
         return scorer
@@ -93,7 +93,7 @@ def load_own(store: Store, **loading: Any) -> Scorer:
 
 
 def _places(store: Store) -> Iterator[tuple[str, str]]:
-    """Names and homes to load a library's model by, the likeliest first."""
+    """Yield names and home folders by which a library's model may be loaded, the likeliest first."""
     name, kept, folder = store.about["model"]["name"], store.model_place, store.folder
     places = [(kept["path"] or name, kept["home"])] if kept else []
     if kept.get("library") and folder is not None:
@@ -106,7 +106,7 @@ def _places(store: Store) -> Iterator[tuple[str, str]]:
 
 
 def _moved(path: str, before: str, now: Path) -> str:
-    """A path that is as far from a folder as it was from where that was."""
+    """The path that lies relative to the library's present folder as it did to the earlier one."""
     return os.path.normpath(now / os.path.relpath(path, before))
 
 
@@ -116,10 +116,10 @@ def _lacking(store: Store, problems: list[tuple[str, Exception | str]]) -> str:
     if lay:
         where = f"which lay at {lay}" if kept.get("path") else f"whose weights lay below {lay}"
     else:
-        where = f"given as {made['name']!r} when the library was made, from a folder that it does not tell"
+        where = f"given as {made['name']!r} when the library was made, relative to a folder that was not stored"
     told = "; ".join(dict.fromkeys(f"{place}: {problem}" if place else str(problem) for place, problem in problems[:3]))
     return (
         f"the library at {store.address} needs the model {made['name']} (weights {made['sha256'][:12]}), {where}, and "
-        f"is not found{f' ({told})' if told else ''}. Say where it is with --model PATH, in Python model=PATH: it is "
-        "taken where its weights are the same; mmpt index update --model PATH remembers it"
+        f"is not found{f' ({told})' if told else ''}. Say where it is with --model PATH, in Python model=PATH; its "
+        "weights must be the same. mmpt index update --model PATH stores the new place"
     )

@@ -47,7 +47,7 @@ class Filter:
     max_seconds: float | None = None
 
     def accepts(self, record: VideoRecord) -> bool:
-        """Whether a video is searched: one that has a copy in the folder is."""
+        """True if a video is searched; one with a copy in the folder is."""
         if self.folder is not None and lies_below(record, str(absolute(self.folder))) is None:
             return False
         if self.after is not None and record.modified < unix_time(self.after):
@@ -216,7 +216,7 @@ class _Scope:
 
 def _scope(records: dict[str, VideoRecord], where: Filter) -> _Scope:
     accepted = {video: record for video, record in records.items() if where.accepts(record)}
-    if where.folder is not None:  # of a video with copies, the one that was asked for is shown
+    if where.folder is not None:  # show the copy in the requested folder
         folder = str(absolute(where.folder))
         accepted = {video: replace(r, path=lies_below(r, folder) or r.path) for video, r in accepted.items()}
     ids = None if len(accepted) == len(records) else set(accepted)

@@ -19,14 +19,14 @@ class VideoRecord:
         windows: how many windows of it are searched.
         captions: how many captions it has.
         damage: what could not be read of the file, one sentence each; empty for a whole one.
-        subtitles: likewise of the subtitle file that its captions come from, and of its language where that is not
+        subtitles: the digest of the subtitle file that its captions come from, and of its language if that is not
             English; empty without one.
-        stamp: what tells that the file at `path` is still the one that was read, as of `mmpt.utils.content.file_stamp`;
-            empty where the library was made before it was kept.
-        real_path: where `path` led, behind all links; likewise.
-        depth: how many names of `path` are below the indexed folder, of a file indexed by itself 1; 0 likewise.
-        copies: other paths where the same content was seen.
-        captions_from: which of the paths the subtitle file belongs to; empty without one, and likewise.
+        stamp: identifies the file that was read at `path`, see `mmpt.utils.content.file_stamp`; empty in libraries of
+            earlier versions, as are the following.
+        real_path: where `path` led, with all links resolved.
+        depth: number of components of `path` below the indexed folder; 1 for a file indexed by itself, 0 if unknown.
+        copies: other paths at which the same content was found.
+        captions_from: the one of the paths that the subtitle file belongs to; empty without one.
     """
 
     id: str
@@ -46,7 +46,7 @@ class VideoRecord:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Where the video lies: `path`, then its copies."""
+        """All paths of the video: `path`, then its copies."""
         return (self.path, *self.copies)
 
 
@@ -58,7 +58,7 @@ class Caption:
         start: in seconds.
         end: in seconds.
         text: the words.
-        language: the tag that its subtitle file's name has, such as ``"fr"``; empty where it has none.
+        language: the tag in its subtitle file's name, such as ``"fr"``; empty without one.
     """
 
     start: float

@@ -14,12 +14,12 @@ Listed = list[tuple[Path, Source]]
 
 
 def absolute(path: str | os.PathLike[str]) -> Path:
-    """Give an absolute path, in the disk's own spelling; links are kept: what a user calls a file is what is shown."""
+    """Return an absolute path, in the disk's own spelling; links are kept, so that users see the names they gave."""
     return _as_spelled(Path(os.path.abspath(os.path.expanduser(path))))
 
 
 def is_same_name(path: str, other: str) -> bool:
-    """Whether two paths are spellings of one name, on a disk that takes both for the same file."""
+    """True if two paths are Unicode spellings of one name that the disk takes for the same file."""
     if path == other:
         return True
     try:
@@ -29,7 +29,7 @@ def is_same_name(path: str, other: str) -> bool:
 
 
 def _as_spelled(path: Path) -> Path:
-    """The path of what the disk has under another spelling of the name; the path itself where there is none."""
+    """The path under which the disk has a file, if its name is spelt otherwise there; else the path itself."""
     if str(path).isascii() or os.path.lexists(path):
         return path
     parent = _as_spelled(path.parent)
@@ -58,7 +58,7 @@ def check_name(path: str | os.PathLike[str]) -> None:
 
 
 def is_below(path: str, folder: str) -> bool:
-    """Whether a path is a folder's, or that of something below it, in whatever spelling of Unicode."""
+    """True if a path is a folder or lies below it, whatever the Unicode form of the names."""
     path, folder = normal_name(path), normal_name(folder)
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
 
@@ -133,10 +133,10 @@ def wanted_again(sources: Iterable[Source], listed: Listed) -> list[Source]:
 
 
 class SourceLookup:
-    """Finds the source that a file is of, and where its captions are looked for.
+    """Finds the source of a file, and the finder of its captions.
 
     Args:
-        sources: all that the library knows.
+        sources: all sources of the library.
     """
 
     def __init__(self, sources: Iterable[Source]) -> None:
@@ -144,18 +144,18 @@ class SourceLookup:
         self._finders: dict[Source, CaptionFinder] = {}
 
     def is_excluded(self, path: str) -> bool:
-        """Whether a file was taken out."""
+        """True if a file was removed from the library."""
         source = self._sources.get(normal_name(path))
         return source is not None and source.excluded
 
     def source(self, path: str) -> Source | None:
-        """Find the source of a file: the innermost folder, or the file; None where it was taken out or is of none."""
+        """The source of a file: the innermost folder, or the file itself; None if it was removed or has no source."""
         place = Path(normal_name(path))
         found = next((self._sources[str(top)] for top in (place, *place.parents) if str(top) in self._sources), None)
         return None if found is None or found.excluded else found
 
     def finder(self, source: Source) -> CaptionFinder:
-        """Give the finder of a source's captions; sources that look in the same way share one, which lists once."""
+        """The caption finder of a source; sources with the same settings share one, so that folders are listed once."""
         how = replace(source, path="")
         if how not in self._finders:
             folder = Path(source.captions) if source.captions else None
@@ -164,5 +164,5 @@ class SourceLookup:
 
 
 def depth_below(path: str, source: Source) -> int:
-    """Count the names of a path that are below the folder of its source; of a source that is a file, 1."""
+    """Count the components of a path below the folder of its source; 1 if the source is the file itself."""
     return max(len(Path(path).parts) - len(Path(source.path).parts), 1)

@@ -46,7 +46,7 @@ PORTION = 64 << 20  # bytes of vectors that are read at a time
 
 
 class CaptionHit(NamedTuple):
-    """A caption that was found: its video's id, its BM25 score, and the terms of all its words."""
+    """A found caption: its video's id, its BM25 score, and the terms of all its words."""
 
     video: str
     caption: Caption
@@ -61,10 +61,10 @@ class Store(Upkeep):
         address: where it lies.
         database: its tables.
         about: what the library is.
-        model_place: where its model lay, as of `mmpt.search.own_model`; empty where that is not known.
+        model_place: where its model lies, see `mmpt.search.own_model`; empty if unknown.
 
     Attributes:
-        folder: the folder it lies in; None where it is no folder of this machine.
+        folder: its folder; None if it is not a folder of this machine.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Store(Upkeep):
     ) -> None:
         super().__init__(database)
         self.address = address
-        self.folder = local_folder(address)  # of a relative one now: the current folder may change
+        self.folder = local_folder(address)  # resolved now, since the current folder may change
         self.about = about
         self.model_place = model_place or {}
         self._widened, self._words_indexed, self._told = False, False, False
@@ -133,7 +133,7 @@ class Store(Upkeep):
         return cls(address, database, about, json.loads(place) if place else {})
 
     def move_model(self, model_place: dict[str, str]) -> None:
-        """Remember where the library's model lies now."""
+        """Store where the library's model lies now."""
         self._database.widen("about", ABOUT)
         self._database.set("about", {"model_place": json.dumps(model_place)})
         self.model_place = model_place
@@ -197,7 +197,7 @@ class Store(Upkeep):
             entry.check(self.dim)
         ids = [entry.record.id for entry in entries]
         if len(set(ids)) < len(ids):
-            raise ValueError("a video stands there twice; give each once")
+            raise ValueError("a video is given twice; give each once")
         if not self._has_words():
             self.index_words()
         revisions = [new_revision() for _ in entries]
@@ -221,7 +221,7 @@ class Store(Upkeep):
         rows = self._rows()
         known = [record for record in records if record.id in rows]
         revisions = [rows[record.id]["revision"] for record in known]
-        if known:  # of the same revision only: another process may have put the video in anew
+        if known:  # of the same revision only: another process may have stored the video again
             self._widen()
             self._database.change("videos", record_rows(known, revisions), ["id", "revision"])
 
@@ -327,7 +327,7 @@ class Store(Upkeep):
         """Look for words in all captions.
 
         Args:
-            text: what to look for, as plain words; they are found in other forms too.
+            text: plain words; they are found in other forms too.
             limit: how many captions at most.
             ids: only in these videos.
 
@@ -373,7 +373,7 @@ class Store(Upkeep):
         self._database.drop("sources", "path", sorted(paths))
 
     def _widen(self) -> None:
-        """Give the table of a library that an earlier version made the columns that rows have now."""
+        """Add missing columns to the video table of a library made by an earlier version."""
         if not self._widened:
             self._database.widen("videos", VIDEOS)
             self._widened = True
@@ -388,7 +388,7 @@ class Store(Upkeep):
                 return found
 
     def _has_words(self) -> bool:
-        """Whether captions are indexed by their words; those of an earlier version are by their text."""
+        """True if captions are indexed by their words; libraries of earlier versions index them by their text."""
         self._words_indexed = self._words_indexed or "words" in self._database.text_indices("captions")
         return self._words_indexed
 
@@ -398,8 +398,8 @@ class Store(Upkeep):
         if not self._told:
             self._told = True
             logger.warning(
-                "the captions of %s are indexed as an earlier version of mmpt did, which misses words of other scripts "
-                "and with accents; bring them up to date with: mmpt index update --library %s",
+                "the captions of %s were indexed by an earlier version of mmpt, which misses words with accents and in "
+                "other scripts; update them with: mmpt index update --library %s",
                 *(self.address, self.address),
             )
         return "text"
@@ -469,5 +469,5 @@ class Store(Upkeep):
 
 
 def _terms(row: Row) -> list[str]:
-    words = row.get("words")  # of an earlier version's library there are none
+    words = row.get("words")  # missing in libraries of earlier versions
     return index_terms(row["text"]) if words is None else words.split(" ")

@@ -53,9 +53,9 @@ class Database:
         self._tables: dict[str, Any] = {}
 
     def make(self, schemas: Mapping[str, pa.Schema]) -> None:
-        """Make tables where there are none."""
+        """Create the tables that are missing."""
         for name, schema in schemas.items():
-            if not self.has(name):  # else an earlier version's with fewer columns would be refused
+            if not self.has(name):  # a table of an earlier version with fewer columns would be refused
                 self._connection.create_table(name, schema=schema, exist_ok=True)
 
     def make_with(self, name: str, rows: pa.Table) -> None:
@@ -106,7 +106,7 @@ class Database:
         return self._table(name).search().select([column]).to_arrow()[column].unique().to_pylist()
 
     def first(self, name: str, count: int, where: str) -> list[Row]:
-        """Read some of the rows that meet a condition."""
+        """Read up to `count` rows that meet a condition."""
         return self._table(name).search().where(where).limit(count).to_arrow().to_pylist()
 
     def read(self, name: str, column: str, values: Sequence[str], columns: Sequence[str] | None = None) -> list[Row]:
@@ -134,7 +134,7 @@ class Database:
         return query.limit(count).to_arrow().to_pylist()
 
     def widen(self, name: str, schema: pa.Schema) -> None:
-        """Add the columns that a table lacks, as one that an earlier version made does; null in the rows there are."""
+        """Add the columns that a table of an earlier version lacks; null in its rows."""
 
         def add() -> None:
             table = self._table(name)
@@ -159,12 +159,12 @@ class Database:
         persistent(lambda: merge.execute(rows))
 
     def change(self, name: str, rows: pa.Table, on: Sequence[str]) -> None:
-        """Change the rows with the same values in some columns, with one commit; others are passed over."""
+        """Update the rows with the same values in some columns, with one commit; rows without a match are ignored."""
         merge = self._table(name).merge_insert(list(on)).when_matched_update_all()
         persistent(lambda: merge.execute(rows))
 
     def set(self, name: str, values: Mapping[str, str]) -> None:
-        """Give columns of all rows another value, with one commit."""
+        """Set columns of all rows to a value, with one commit."""
         persistent(lambda: self._table(name).update(values=dict(values)))
 
     def drop(self, name: str, column: str, values: Sequence[str]) -> None:

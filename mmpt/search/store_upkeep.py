@@ -66,12 +66,12 @@ class Upkeep:
         return len(left)
 
     def index_words(self) -> int:
-        """Index the words of captions that are not; those of an earlier version have none, or other ones.
+        """Index the words of captions that lack them, in libraries of earlier versions.
 
-        May be stopped at any moment and called again; until it is done, captions are found as before.
+        It may be interrupted at any moment and called again; until it is done, captions are found as before.
 
         Returns:
-            How many captions there were.
+            The number of captions that were indexed.
         """
         self._database.widen("captions", CAPTIONS)
         count = 0
@@ -83,7 +83,7 @@ class Upkeep:
             table = pa.Table.from_pylist(list(once.values()), schema=CAPTIONS)
             self._database.change("captions", table, ["revision", "number"])
             count += len(rows)
-        self._database.index_terms("captions", "words")  # the last: what is searched hangs on it
+        self._database.index_terms("captions", "words")  # last, since it decides which column is searched
         return count
 
     def _rows(self) -> dict[str, Row]:

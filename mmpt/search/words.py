@@ -20,7 +20,7 @@ import snowballstemmer
 from mmpt.text.languages import language_code
 
 MAX_QUERY_WORDS = 64  # more say nothing new
-MAX_WORD_LETTERS = 100  # what follows is cut off: such a word is none that a stemmer knows
+MAX_WORD_LETTERS = 100  # what follows is cut off: stemmers know no such word
 MAX_CACHED_WORDS = 1 << 16
 
 # Snowball's algorithms by the code of the language; a language that has none here has no stems.
@@ -72,7 +72,9 @@ _LETTERS = str.maketrans(
     | {"ى": "ي", "ی": "ي", "ک": "ك", "ة": "ه", "ہ": "ه", "ە": "ه", "\N{ARABIC TATWEEL}": ""}
     | {"ൺ": "ണ്", "ൻ": "ന്", "ർ": "ര്", "ൽ": "ല്", "ൾ": "ള്", "ൿ": "ക്"}  # as written before Unicode 5.1
 )
-_SPELLED_OUT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa"})  # without a German or Danish key
+_SPELLED_OUT = str.maketrans(
+    {"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa"}
+)  # as typed without a German or Danish keyboard
 _NUKTA = "\N{DEVANAGARI SIGN NUKTA}"  # mostly left out when typed
 _OWN_LETTERS = "йўї"  # letters of their own, though Unicode takes them for letters with a mark
 
@@ -180,7 +182,7 @@ def stemmers(languages: tuple[str, ...]) -> tuple[str, ...]:
 
 @functools.lru_cache(MAX_CACHED_WORDS)
 def fold(word: str) -> str:
-    """Return a word without accents; where Unicode has a letter's accent for a part of the letter, it stays.
+    """Return a word without accents; letters such as й, which Unicode decomposes, stay.
 
     Latin, Greek, Cyrillic, Arabic and Hebrew letters lose their marks; those of Indic and other scripts are vowels.
     """

@@ -49,4 +49,4 @@ def test_max_gap_is_raised_and_the_video_is_read_again(tmp_path: Path, capsys: p
     assert run(capsys, *command, "--max-gap", "5000")[1]["skipped"] == 1
     with pytest.raises(SystemExit):
         main([*map(str, command), "--max-gap", "0"])
-    assert "argument --max-gap: it is 0, and takes seconds, above 0" in capsys.readouterr().err
+    assert "argument --max-gap: 0 is not a number of seconds above 0" in capsys.readouterr().err

@@ -66,7 +66,7 @@ def test_the_process_is_left_as_it_was(capsys: pytest.CaptureFixture[str]) -> No
 
 
 LATIN_1 = "x\udce9y"  # as Python keeps the bytes of another encoding
-WRONG = "' is not text in UTF-8, and there is no file of that name; write text in UTF-8"
+WRONG = "' is not valid UTF-8, nor the name of a file; write text in UTF-8"
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_what_a_codec_says_is_put_into_words(
     monkeypatch.setattr("mmpt.cli.doctor.run", lambda _: f"x{'y' * 100} {LATIN_1} z".encode())
     assert main(["doctor"]) == 2
     told = capsys.readouterr().err
-    assert r"x\udce9y z' is not text in UTF-8; write it in UTF-8" in told and "xyy" not in told and "codec" not in told
+    assert r"x\udce9y z' is not valid UTF-8; write it in UTF-8" in told and "xyy" not in told and "codec" not in told
 
 
 def test_a_traceback_shows_codes_as_well(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -255,7 +255,7 @@ def test_the_real_pancake(in_tiny_home: Path, real_videos: Path, capsys) -> None
         (["CLIP"], "goes to --text"),
         (["CLIP", ""], "one of the words is empty"),
         (["CLIP", "--text", " "], "a sentence is empty"),
-        (["CLIP", "a \udcff dog"], "is not text in UTF-8"),
+        (["CLIP", "a \udcff dog"], "is not valid UTF-8"),
         (["https://example.org/a.mp4", "a dog"], "https://example.org/a.mp4 is an address, and only files"),
         (["CLIP", "a dog", "--plot", "x.jpg"], "does not end in .png"),
         (["CLIP", "a dog", "--plot", "EMPTY.png"], "is a folder; name a file"),

@@ -103,7 +103,7 @@ def test_summaries_as_json(capsys, videos: Path, grid_model: Path, monkeypatch: 
     assert "captions not read" in err and "soup.srt holds no cue" in err
     (videos / "garden" / "dog.mp4").unlink()
     code, out, err = mmpt(capsys, "index", "update", "--json")
-    assert len(json.loads(out)["gone"]) == 1 and "index update --prune takes it out" in err
+    assert len(json.loads(out)["gone"]) == 1 and "index update --prune removes them" in err
     code, out, _ = mmpt(capsys, "library", "check", "--json")
     assert code == 1 and [problem["kind"] for problem in json.loads(out)["problems"]] == ["missing file"]
     assert json.loads(mmpt(capsys, "index", "update", "--prune", "--json")[1])["removed"] == 1

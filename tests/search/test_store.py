@@ -294,7 +294,7 @@ def test_parts_that_do_not_belong_together_are_refused_and_nothing_is_written(st
 
 
 def test_a_video_given_twice_is_refused(store: Store) -> None:
-    with pytest.raises(ValueError, match="stands there twice"):
+    with pytest.raises(ValueError, match="is given twice"):
         store.put_many([random_entry(1), random_entry(1)])
 
 
