@@ -193,4 +193,4 @@ class LoaderConfig:
     def __post_init__(self) -> None:
         check_ranges(self, "")
         if self.batch_sampler not in BATCH_SAMPLERS:
-            raise ValueError(f"batch_sampler is {self.batch_sampler!r}; it takes {', '.join(BATCH_SAMPLERS)}")
+            raise ValueError(f"batch_sampler is {self.batch_sampler!r}; use one of {', '.join(BATCH_SAMPLERS)}")

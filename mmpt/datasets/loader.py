@@ -112,7 +112,7 @@ def build_order(
         ValueError: a batch would be empty, or there is none.
     """
     if batch_sampler not in BATCH_SAMPLERS:
-        raise ValueError(f"batch_sampler is {batch_sampler!r}; it takes {', '.join(BATCH_SAMPLERS)}")
+        raise ValueError(f"batch_sampler is {batch_sampler!r}; use one of {', '.join(BATCH_SAMPLERS)}")
     size = dataset.meta.config.num_video_per_batch
     if clusters is None and size is not None and batch_size in (None, 1):
         clusters = _first_clusters(len(dataset), size, world, drop_last=shuffle)

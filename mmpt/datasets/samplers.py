@@ -89,7 +89,7 @@ class EpochBatchSampler(Sampler[list[ItemKey]]):
 
 
 class FixedBatchSampler(Sampler[list[ItemKey]]):
-    """Batches that are the same in each epoch, in an order that each epoch draws anew.
+    """Batches that are the same in each epoch, in an order that is drawn for each epoch.
 
     Args:
         batches: indices of the items of each batch.
@@ -169,7 +169,7 @@ class ClusterBatchSampler(FixedBatchSampler):
 
 
 class DistinctVideosBatchSampler(FixedBatchSampler):
-    """Batches that hold no video twice, drawn anew each epoch; each item once an epoch.
+    """Batches that hold no video twice, drawn for each epoch; each item once an epoch.
 
     Args:
         videos: the video of each item.
@@ -247,4 +247,4 @@ def _check_rank(rank: int, world: int) -> None:
 
 def _check_batch_size(batch_size: int) -> None:
     if batch_size < 1:
-        raise ValueError(f"the batch size is {batch_size}; it takes 1 or more")
+        raise ValueError(f"the batch size is {batch_size}; it must be 1 or more")

@@ -154,7 +154,7 @@ def _by_chance(known: Set[Moment], truth: Sequence[Moment]) -> tuple[float, floa
 
 
 def _by_random_features(there: Sequence[Set[Moment]], truths: Sequence[Sequence[Moment]]) -> dict[str, float]:
-    """What random scores of pieces get on average, moments having the mean of theirs."""
+    """The average result of random scores of pieces, each moment having the mean of its pieces."""
     found = [
         _of_random_ranks(frozenset(moments), tuple(sorted((first, last) for first, last in truth)))
         for moments, truth in zip(there, truths, strict=True)

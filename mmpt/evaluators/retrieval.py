@@ -217,7 +217,7 @@ class RetrievalPredictor(Predictor):
         return RetrievalAnswers(texts, videos[[first[name] for name in place_of]], ids, own)
 
     def notes(self, rows: Sequence[Row]) -> Mapping[str, str]:
-        """Say how many videos there are to find, and by which texts; see `Predictor.notes`."""
+        """Notes on the number of candidate videos and texts; see `Predictor.notes`."""
         count = len({row["id"] for row in rows})
         joined = getattr(self._meta.options, "paragraphs", False)
         paragraphs = "paragraphs: all sentences of a video, joined in the file's order"

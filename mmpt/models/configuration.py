@@ -61,7 +61,7 @@ class MMPTConfig(PretrainedConfig):
         elif isinstance(bert_config, dict):
             bert_config = BertConfig(**bert_config)
         elif not isinstance(bert_config, BertConfig):
-            raise ValueError(f"bert_config is {bert_config!r:.60}; it takes a block with the numbers of a BERT")
+            raise ValueError(f"bert_config is {bert_config!r:.60}; it must be a block with the numbers of a BERT")
         self.bert_config = bert_config
         self.model_cls = model_cls
         self.mm_encoder_cls = mm_encoder_cls

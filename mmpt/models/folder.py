@@ -28,13 +28,13 @@ def read_config(folder: Path) -> MMPTConfig:
     for name in (CONFIG_NAME, WEIGHTS):
         if not (folder / name).is_file():
             raise FileNotFoundError(
-                f"{folder} holds no {name}; it takes a folder that `mmpt convert` or save_pretrained wrote"
+                f"{folder} holds no {name}; use a folder that `mmpt convert` or save_pretrained wrote"
             )
     path = folder / CONFIG_NAME
     values = read_json_object(path)
     if values.get("model_type") != MMPTConfig.model_type:
         raise ValueError(
-            f"{folder} holds a model of type {values.get('model_type')!r:.60}; it takes one of type "
+            f"{folder} holds a model of type {values.get('model_type')!r:.60}; use one of type "
             f"{MMPTConfig.model_type!r}, which `mmpt convert` or save_pretrained wrote"
         )
     faults = [f"{key} is missing" for key in NEEDED if key not in values]
@@ -43,7 +43,7 @@ def read_config(folder: Path) -> MMPTConfig:
     if isinstance(bert, dict):
         faults += [f"bert_config.{key} is missing" for key in BERT_NEEDED if key not in bert]
     elif "bert_config" in values:
-        faults.append(f"bert_config is {bert!r:.60}; it takes a block with the numbers of a BERT")
+        faults.append(f"bert_config is {bert!r:.60}; it must be a block with the numbers of a BERT")
     refuse(str(path), faults, ADVICE)
     assert isinstance(bert, dict)
     bert_config = make_bert_config(bert, source=str(path), prefix="bert_config.", advice=ADVICE)

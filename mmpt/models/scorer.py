@@ -329,7 +329,7 @@ def load(
 
 
 def find_place(name: str | os.PathLike[str]) -> ModelPlace:
-    """Say where `load` looks for a model.
+    """The place where `load` looks for a model.
 
     Args:
         name: as for `load`.

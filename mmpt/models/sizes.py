@@ -76,7 +76,7 @@ def make_bert_config(values: Mapping[str, Any], *, source: str, prefix: str, adv
 
 
 def bert_faults(config: Any, prefix: str = "bert_config.") -> Iterator[str]:
-    """Tell what of a BERT's configuration makes no sense.
+    """Yield the faults of a BERT's configuration.
 
     Args:
         config: a BertConfig, or what has its attributes.
@@ -87,25 +87,25 @@ def bert_faults(config: Any, prefix: str = "bert_config.") -> Iterator[str]:
     for key, (least, most) in BERT_RATES.items():
         value = getattr(config, key, None)
         if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-            yield f"{prefix}{key} is {_short(value)}; it takes a number from {least:g} to {most:g}"
+            yield f"{prefix}{key} is {_short(value)}; it must be a number from {least:g} to {most:g}"
     act = getattr(config, "hidden_act", None)
     if not isinstance(act, str) or act not in ACT2FN:
-        yield f"{prefix}hidden_act is {_short(act)}; it takes an activation's name, for example 'gelu'"
+        yield f"{prefix}hidden_act is {_short(act)}; it must be an activation's name, for example 'gelu'"
     for key in ("is_decoder", "add_cross_attention"):
         if getattr(config, key, False) is not False:
             yield f"{prefix}{key} is {_short(getattr(config, key))}; these models take an encoder: false"
     pad = getattr(config, "pad_token_id", None)
     if pad is not None and (type(pad) is not int or (not numbers and not 0 <= pad < config.vocab_size)):
-        yield f"{prefix}pad_token_id is {_short(pad)}; it takes null or the id of a word"
+        yield f"{prefix}pad_token_id is {_short(pad)}; it must be null or the id of a word"
     if not numbers and config.hidden_size % config.num_attention_heads:
         yield (
-            f"{prefix}hidden_size is {config.hidden_size}, which is no multiple of the {config.num_attention_heads} "
+            f"{prefix}hidden_size is {config.hidden_size}, which is not a multiple of the {config.num_attention_heads} "
             "of num_attention_heads"
         )
 
 
 def model_faults(config: Any) -> Iterator[str]:
-    """Tell what of a model's configuration makes no sense.
+    """Yield the faults of a model's configuration.
 
     Args:
         config: an MMPTConfig.
@@ -113,15 +113,15 @@ def model_faults(config: Any) -> Iterator[str]:
     for key, nullable in NAMES.items():
         value = getattr(config, key)
         if not (isinstance(value, str) and value) and not (nullable and value is None):
-            yield f"{key} is {_short(value)}; it takes the name of a class{' or null' if nullable else ''}"
+            yield f"{key} is {_short(value)}; it must be the name of a class{' or null' if nullable else ''}"
     numbers = list(_number_faults(config, MODEL_NUMBERS, ""))
     yield from numbers
     if not isinstance(config.use_seg_emb, bool):
-        yield f"use_seg_emb is {_short(config.use_seg_emb)}; it takes true or false"
+        yield f"use_seg_emb is {_short(config.use_seg_emb)}; it must be true or false"
     features = config.features
     named = isinstance(features, Mapping) and isinstance(features.get("backbone"), str)
     if not named or not isinstance(features.get("l2_normalized"), bool):
-        yield f'features is {_short(features)}; it takes a block such as {{"backbone": "s3d", "l2_normalized": true}}'
+        yield f'features is {_short(features)}; it must be a block such as {{"backbone": "s3d", "l2_normalized": true}}'
     bert = list(bert_faults(config.bert_config))
     yield from bert
     if not numbers and not bert:
@@ -129,7 +129,7 @@ def model_faults(config: Any) -> Iterator[str]:
 
 
 def weight_faults(config: Any, shapes: Mapping[str, Sequence[int]], *, weights: str) -> Iterator[str]:
-    """Tell where weights show another number than a configuration says.
+    """Yield the numbers in a configuration that its weights contradict.
 
     Args:
         config: an MMPTConfig whose numbers make sense.
@@ -171,7 +171,7 @@ def _number_faults(config: Any, limits: Mapping[str, tuple[int, int]], prefix: s
             continue
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             null = "null or " if key in OPTIONAL else ""
-            yield f"{prefix}{key} is {_short(value)}; it takes {null}a whole number from {least} to {most:,}"
+            yield f"{prefix}{key} is {_short(value)}; it must be {null}a whole number from {least} to {most:,}"
 
 
 def _relations(config: Any) -> Iterator[str]:
@@ -179,12 +179,12 @@ def _relations(config: Any) -> Iterator[str]:
     layers = bert.num_hidden_layers
     if config.num_iso_layer is not None and config.num_iso_layer > layers:
         yield (
-            f"num_iso_layer is {config.num_iso_layer}; it takes null or a number from 0 to the encoder's {layers} "
+            f"num_iso_layer is {config.num_iso_layer}; it must be null or a number from 0 to the encoder's {layers} "
             "layers"
         )
     if config.num_hidden_video_layers is not None and config.num_hidden_video_layers > layers:
         yield (
-            f"num_hidden_video_layers is {config.num_hidden_video_layers}; it takes null or a number from 1 to "
+            f"num_hidden_video_layers is {config.num_hidden_video_layers}; it must be null or a number from 1 to "
             f"{layers}, the layers of the BERT that the tower is made from"
         )
     text = config.max_len - config.max_video_len

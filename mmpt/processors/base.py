@@ -140,7 +140,7 @@ class MetaProcessor(Processor, ABC):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is left out of files that are as they were released."""
+        """The entries that are left out of the files as released."""
         return self.listing.notes
 
     def __len__(self) -> int:

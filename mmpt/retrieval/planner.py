@@ -53,7 +53,7 @@ class Plan:
 
 
 def is_due(epoch: int, retri_epoch: int | None, retri_interval: int = 1) -> bool:
-    """Whether an epoch begins with a plan; otherwise it keeps the clusters of the one before.
+    """True if an epoch begins with a plan; otherwise it keeps the clusters of the one before.
 
     Args:
         epoch: from 0 on.
@@ -65,7 +65,7 @@ def is_due(epoch: int, retri_epoch: int | None, retri_interval: int = 1) -> bool
     """
     for name, value in (("retri_epoch", retri_epoch), ("retri_interval", retri_interval)):
         if value is not None and value < 1:
-            raise ValueError(f"{name} is {value}; it takes 1 or more, or null for never")
+            raise ValueError(f"{name} is {value}; it must be 1 or more, or null for never")
     since = None if retri_epoch is None else epoch + 1 - retri_epoch
     return since is not None and since >= 0 and since % retri_interval == 0
 

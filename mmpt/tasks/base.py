@@ -75,7 +75,7 @@ class Task:
 
     @property
     def gathers(self) -> bool:
-        """Whether the loss needs a batch of every process."""
+        """True if the loss needs a batch of every process."""
         return isinstance(self.loss, PairLoss) and self.loss.gather
 
     @contextlib.contextmanager

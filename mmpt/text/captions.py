@@ -13,7 +13,7 @@ import numpy as np
 
 KEYS = ("start", "end", "text")
 LATEST = 1e6  # seconds, eleven days: a time behind that is in another unit, or a mistake
-END_TOLERANCE_S = 0.001  # by which a caption may end before it starts, and is left as it is; as the original's
+END_TOLERANCE_S = 0.001  # by which a caption may end before it starts, as in the original
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ def parse_captions(value: Any, *, backwards: bool = False) -> Captions:
         The captions; texts that are no strings are None.
 
     Raises:
-        ValueError: a list is missing, the lists differ in length, a time is no number from 0 to `LATEST`, or a caption
-            with text ends more than `END_TOLERANCE_S` before it starts. The message says which caption, counted from 1.
+        ValueError: a list is missing, the lists differ in length, a time is not a number from 0 to `LATEST`, or a
+            caption with text ends more than `END_TOLERANCE_S` before it starts. The message has its number, from 1.
     """
     if isinstance(value, str):
         try:

@@ -30,7 +30,7 @@ class Summary:
         wordless: of those written, without any caption left.
         failed: not written; the failures file says why.
         failures: the first few of them.
-        noted: subtitle files of which lines were left out.
+        noted: number of subtitle files with lines that were left out.
         notes: the first few of them.
         tally: of the captions of the videos that were written.
     """

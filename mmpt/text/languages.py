@@ -64,10 +64,10 @@ def short_tag(tag: str) -> str:
 
 
 def subtags(tag: str) -> list[str]:
-    """What stands behind a tag's language, in small letters: ["hans"] of "zh-Hans"."""
+    """The parts of a tag after its language, in lower case: ["hans"] of "zh-Hans"."""
     return re.split("[-_]", tag.lower())[1:]
 
 
 def may_be_a_word(tag: str) -> bool:
-    """Whether a tag at a title's end is rather an English word: "pan", "It"; "it" is Italian."""
+    """True if a tag at the end of a title is more likely an English word: "pan", "It"; "it" is Italian."""
     return tag.lower() in _WORDS.split() and (len(tag) > 2 or tag.istitle())

@@ -45,7 +45,7 @@ TAGS = re.compile(
 )
 CLOSING = re.compile(r"</([abcipsuv])\s*>", re.IGNORECASE)
 INVISIBLE = dict.fromkeys(map(ord, "\0\u200b\u200e\u200f\u202a\u202b\u202c\ufeff"))
-NO_TEXT = re.compile(r"(?:WEBVTT|NOTE|STYLE|REGION)(?:\s|$)")  # begins a block of a .vtt file that is no text
+NO_TEXT = re.compile(r"(?:WEBVTT|NOTE|STYLE|REGION)(?:\s|$)")  # begins a block without text in a .vtt file
 BYTE_ORDER_MARKS = {  # the longer first: that of UTF-32 begins with that of UTF-16
     b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16",
 }  # fmt: skip
@@ -115,11 +115,11 @@ def read_subtitles(path: Path, *, encoding: str | None = None) -> Subtitles:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is no file or too large, is in another encoding, holds no cue, a line has times in another form
-            or that no video has, or a cue ends before it starts.
+        ValueError: it is not a file or too large, is in another encoding, holds no cue, a line has times in another
+            form or that no video has, or a cue ends before it starts.
     """
     if path.exists() and not path.is_file():  # a pipe, which would be waited for
-        raise ValueError(f"{path} is no file")
+        raise ValueError(f"{path} is not a file")
     if path.stat().st_size > MAX_FILE_BYTES:
         raise ValueError(
             f"{path} takes {path.stat().st_size:,} bytes, and subtitle files take {MAX_FILE_BYTES:,} at most"
@@ -244,17 +244,17 @@ def beginnings(path: Path) -> Iterator[str]:
 
 
 def file_of(path: Path, video: str) -> SubtitleFile | None:
-    """What a file's name says behind the name of its video; None where that is not understood."""
+    """The subtitle file, as its name after the video's says; None if that is not understood."""
     rest = normal_name(path.stem)[len(video) :]
     return _read_rest(path, rest) if rest else SubtitleFile(path)
 
 
 def unclear_reason(video: str, paths: Iterable[Path]) -> str:
-    """Say that files may be a video's, and why they are not taken."""
+    """The message about files that may be a video's but are not used."""
     named = ", ".join(map(str, paths))
     return (
-        f"the name of {named} begins with the video's, and the rest is no known language, so that it is left out; if "
-        f"it is the video's, call it {video}.en.srt or the like"
+        f"the name of {named} begins with the video's, but the rest is not a known language, so it is left out; if "
+        f"it is the video's, rename it to {video}.en.srt or the like"
     )
 
 
@@ -272,7 +272,7 @@ def video_name(stem: str) -> tuple[str, str]:
 
 
 def _guessed(path: Path) -> tuple[str, SubtitleFile]:
-    """Part a file's name where no video is known that it could belong to."""
+    """Split a file's name into video and language if its video is not known."""
     name = normal_name(path.stem)
     for found in re.finditer(r"(?<=.)\.(?=\S+$)", name):
         file = _read_rest(path, name[found.start() :])
@@ -309,7 +309,7 @@ def file_rank(file: SubtitleFile, wanted: str) -> tuple[bool | int | str, ...] |
 
 
 def _level(file: SubtitleFile) -> tuple[bool, bool]:
-    """Whether a file holds only part of what is said, and whether its name says a language."""
+    """Two flags: the file holds only part of the speech, and its name has a language."""
     return file.kind == PARTIAL, bool(file.language)
 
 
@@ -347,7 +347,7 @@ def _decoded(raw: bytes, path: Path, encoding: str | None) -> str:
 
 
 def _cues(lines: Iterable[str], *, strict_blocks: bool, source: str) -> tuple[list[_Cue], list[tuple[int, str]]]:
-    """Part lines into cues; gives these, and the lines that are in none with their numbers."""
+    """Split lines into cues; return these, and the lines outside all cues with their numbers."""
     cues: list[_Cue] = []
     head: list[str] = []  # before the first cue
     outside: list[tuple[int, str]] = []  # of cues, since the last one ended

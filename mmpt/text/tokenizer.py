@@ -147,7 +147,7 @@ def special_ids(tokenizer: "PreTrainedTokenizerBase") -> dict[str, int]:
 
 
 def check_vocabulary(tokenizer: "PreTrainedTokenizerBase", rows: int, *, where: str) -> None:
-    """See that a model has an embedding for every word of a tokenizer.
+    """Check that a model has an embedding for every word of a tokenizer.
 
     Args:
         tokenizer: a BERT tokenizer.

@@ -36,7 +36,7 @@ class Batches:
         dataset: gives the items.
         batch_size: examples of a batch; None where a batch is a cluster.
         seed: of the order.
-        shuffle: whether it is drawn anew each epoch.
+        shuffle: draw the order for each epoch.
         batch_sampler: which items make a batch then; as for `build_loader`.
         num_workers: how many make batches ahead.
         device: where batches go.

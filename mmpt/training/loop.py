@@ -136,7 +136,7 @@ class Trainer:
         return done or ended or self.keeper.given_up(progress)
 
     def estimate(self) -> Estimate:
-        """Say what an update takes, by the largest batch of the epoch that comes next. All processes ask.
+        """Estimate an update, by the largest batch of the next epoch. All processes must call this.
 
         Raises:
             SharedError: what says which checkpoint is best is no loss of this training.

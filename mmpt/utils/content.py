@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FileContent:
-    """What an open file holds, and what tells later, without reading it, that it is still the same.
+    """The content of an open file, and a stamp that shows later, without reading it, that it is unchanged.
 
     Attributes:
         sha256: of its bytes, 64 hexadecimal digits.
@@ -70,7 +70,7 @@ def read_content(file: int, path: str | os.PathLike[str]) -> FileContent:
         What it holds. All of it is said of the open file, whatever lies at the path meanwhile.
 
     Raises:
-        OSError: the file cannot be read, or is no ordinary one.
+        OSError: the file cannot be read, or is not a regular file.
     """
     about, real = os.fstat(file), opened_path(file, path)
     if not stat.S_ISREG(about.st_mode):
@@ -90,11 +90,11 @@ def read_content(file: int, path: str | os.PathLike[str]) -> FileContent:
 
 
 def file_stamp(about: os.stat_result, *, settled: bool = True) -> str:
-    """Write what changes when another file, or other bytes, take a file's place.
+    """Identify a file and its state: the stamp changes if the file is replaced or written to.
 
     Args:
         about: the file, as of os.fstat.
-        settled: False leaves the times out, so that the stamp is no later one's.
+        settled: False leaves the times out, so that no later stamp equals this one.
 
     Returns:
         Device, inode, size, time of last change and of last change to the inode (ns), with colons between.
@@ -104,12 +104,12 @@ def file_stamp(about: os.stat_result, *, settled: bool = True) -> str:
 
 
 def stamped_size(stamp: str) -> int:
-    """Give the size in bytes that a file had when it was stamped."""
+    """The size in bytes that a file had when it was stamped."""
     return int(stamp.split(":")[2])
 
 
 def opened_path(file: int, path: str | os.PathLike[str]) -> str:
-    """Say where an open file lies, behind all links.
+    """The path of an open file, with all links resolved.
 
     Args:
         file: its descriptor.

@@ -29,7 +29,7 @@ def one_line(text: object) -> str:
 
 
 def is_unicode(text: str) -> bool:
-    """Whether a text is proper Unicode: without surrogates, as which Python keeps bytes of another encoding."""
+    """True if a text has no surrogates, as which Python keeps bytes that are not UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:

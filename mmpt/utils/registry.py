@@ -163,14 +163,14 @@ def _import_outside(kind: str, name: str, where: str) -> type:
     base = _base(kind)
     if not issubclass(found, base):
         raise ValueError(
-            f"{kind} {name!r}{_place(where)} is no {kind} of this project; it takes a subclass of "
+            f"{kind} {name!r}{_place(where)} is not a {kind} of this project; use a subclass of "
             f"{base.__module__}.{base.__qualname__}"
         )
     return found
 
 
 def _base(kind: str) -> type:
-    """What a class from outside must be: other classes may load or ask anything when they are made."""
+    """The base that an outside class must inherit from; others might run anything when they are constructed."""
     module, _, attribute = _BASES.get(kind, "builtins:object").partition(":")
     return getattr(import_module(module), attribute)
 

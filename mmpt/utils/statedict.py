@@ -48,7 +48,7 @@ def unwrap(state: Mapping[str, Value], known: Collection[str], *, source: str) -
 
 
 def prefix_hint(missing: Collection[str], unexpected: Collection[str]) -> str:
-    """Say behind which prefix missing names stand, where only a part of all names has it; else nothing."""
+    """A sentence about a prefix that only some names have, behind which missing names stand; else empty."""
     found: Counter[str] = Counter()
     for name in unexpected:
         parts = name.split(".")
@@ -111,7 +111,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def damaged(path: str | os.PathLike[str], error: Exception) -> ValueError:
-    """Say that a safetensors file cannot be read."""
+    """The error for a safetensors file that cannot be read."""
     name = os.fspath(path)
     return ValueError(f"{name} cannot be read: cut off or damaged ({str(error)[:160]}); get or write it again")
 
@@ -141,7 +141,7 @@ def _renamed(state: Mapping[str, Value], names: Mapping[str, str], source: str) 
 
 
 def _taken_off(name: str, bare: str) -> str:
-    """What a name lost: its prefix, or the wrappers inside it."""
+    """The part that was removed from a name: its prefix, or the wrappers inside it."""
     if name.endswith(f".{bare}"):
         return name.removesuffix(bare)
     kept = bare.split(".")

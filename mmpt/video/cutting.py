@@ -197,7 +197,7 @@ def _until(held: list[Packet], rest: Iterator[Packet], streams: list[Stream], en
         decoded = _decoded(packet)
         step = decoded - last.get(packet.stream_index, decoded)
         if step < 0 or step > JUMP or abs(_time(packet) - decoded) > JUMP:
-            raise _CannotCopyError  # time begins anew part-way, is missing for a while, or is wrong
+            raise _CannotCopyError  # timestamps restart part-way, are missing for a while, or are wrong
         last[packet.stream_index] = decoded
         if decoded >= end:
             open_ones.discard(packet.stream_index)

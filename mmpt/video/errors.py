@@ -22,7 +22,7 @@ def video_errors(path: Path) -> Iterator[None]:
 
     Libraries raise what they like on a file that is made oddly: IndexError, UnicodeDecodeError, OverflowError. One such
     file must not end the work on thousands, so everything that decodes a video does it inside this boundary. What
-    computes with the frames stays outside: a fault there is no fault of the file.
+    computes with the frames stays outside: an error there is not the fault of the file.
 
     Args:
         path: the file.
@@ -75,7 +75,7 @@ def unreadable(path: Path, head: bytes, reason: object) -> VideoError:
 
     Args:
         path: the file.
-        head: its first bytes, 12 or more where there are so many.
+        head: its first bytes, at least 12 unless it is shorter.
         reason: what the library said.
 
     Returns:

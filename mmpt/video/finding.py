@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 
 
 def ends_like_video(name: str) -> bool:
-    """Whether a file's name ends as videos' do, in letters of either size."""
+    """True if a file name has the ending of a video, in upper or lower case."""
     stem, dot, ending = name.rpartition(".")
     return bool(stem and dot) and ending.lower() in VIDEO_ENDINGS
 
@@ -59,7 +59,7 @@ def listed_endings() -> str:
 
 
 def container_kind(head: bytes) -> str | None:
-    """Tell by a file's first HEAD_BYTES which container of videos it is, as `an avi file`; None for none."""
+    """Recognise a video container by a file's first HEAD_BYTES, such as `an avi file`; None if it is not one."""
     for offset, mark, kind in KNOWN_HEADS:
         if head.startswith(mark, offset):
             return kind
@@ -77,7 +77,7 @@ def container_kind(head: bytes) -> str | None:
 
 
 def begins_like_video(path: Path) -> bool:
-    """Whether a file's first bytes are those of a video, whatever its name; False for what cannot be read."""
+    """True if a file's first bytes are those of a video, whatever its name; False if it cannot be read."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for whoever writes into it
             return False

@@ -1,4 +1,4 @@
-"""What the header of an mp4 or mov file says and libav keeps to itself: until when a track is shown."""
+"""The end time of a track in the header of an mp4 or mov file, which libav does not report."""
 
 import struct
 from collections.abc import Iterator

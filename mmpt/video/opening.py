@@ -21,10 +21,10 @@ from mmpt.video.errors import VideoError, unreadable
 from mmpt.video.timing import MICROSECONDS
 
 OPENING_TIMEOUT_S = 60.0  # for libav to open a file and to learn what streams it has
-TIMESTAMPS_MAY_JUMP = 0x0200  # AVFMT_TS_DISCONT: set for formats like MPEG-TS, whose timestamps may begin anew part-way
+TIMESTAMPS_MAY_JUMP = 0x0200  # AVFMT_TS_DISCONT: set for formats like MPEG-TS, whose timestamps may restart part-way
 GENERATE_TIMESTAMPS = 1  # AVFMT_FLAG_GENPTS: PyAV sets it, ffmpeg does not, and what it invents for AVI is out of order
 DEFAULT_BONUS = 5_000_000  # pixels; how much ffmpeg favours a stream that is marked as the default one
-PEEK_PACKETS = 64  # at most so many are read to learn when each stream begins
+PEEK_PACKETS = 64  # read at most to learn when each stream begins
 HEAD_BYTES = 4096  # of a file, to tell a playlist by
 
 # libav's demuxers that read one file and nothing else. What is not here is not opened, a new one of libav's neither.
@@ -131,12 +131,12 @@ def open_video(path: Path) -> tuple[InputContainer, VideoStream]:
 
 
 def is_encrypted(packet: Packet) -> bool:
-    """Say whether a packet cannot be decoded without a key."""
+    """True if a packet cannot be decoded without a key."""
     return packet.has_sidedata("encryption_info")
 
 
 def _says_it_is_encrypted(path: Path, container: InputContainer, stream: VideoStream) -> bool:
-    """Whether the header says so of the whole stream; an mp4 file usually says it packet by packet."""
+    """True if the header marks the whole stream as encrypted; mp4 files usually mark single packets."""
     if "enc_key_id" in stream.metadata and "matroska" in container.format.name:
         return True
     if "ASF_Protection_Type" in container.metadata and "asf" in container.format.name:
@@ -166,7 +166,7 @@ def _stream_score(stream: VideoStream) -> int:
 
 
 def may_jump(container: InputContainer) -> bool:
-    """Say whether a file is of a format in which timestamps may begin anew part-way."""
+    """True for formats in which timestamps may restart part-way."""
     return bool(container.format.flags & TIMESTAMPS_MAY_JUMP)
 
 

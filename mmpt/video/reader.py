@@ -264,7 +264,7 @@ class _Gaps:
         self._total = 0.0  # seconds of long gaps
 
     def are_too_long(self, since: int, until: int) -> bool:
-        """Whether a picture that is shown from one tick to another is shown for too long; notes it."""
+        """True if a picture shown from one tick to another is shown for too long; logs the damage."""
         seconds = float((until - since) / self._rate)
         self._total += seconds if seconds > LONG_GAP_S else 0.0
         if seconds <= self._max_gap and self._total <= self._max_total:

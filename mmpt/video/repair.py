@@ -28,7 +28,7 @@ class TimestampRepair:
         packets: of the stream, in the order of the file.
         usual_duration: of a frame, in units of the time base.
         second: one second in units of the time base.
-        may_jump: the format is one of those, like MPEG-TS, in which timestamps may begin anew part-way.
+        may_jump: the format is one of those, like MPEG-TS, in which timestamps may restart part-way.
         claimed_end: where the header says that the file ends, in units of the time base; None where it does not.
     """
 
@@ -59,7 +59,7 @@ class TimestampRepair:
             duration = self._duration
             if packet.dts is not None:
                 if self._next_dts is not None and abs(packet.dts - self._next_dts) > self._suspicious:
-                    self._next_pts = None  # time goes on from elsewhere
+                    self._next_pts = None  # timestamps continue from another time
                 self._next_dts = packet.dts + duration
             if packet.pts is not None:
                 until = packet.pts + duration
@@ -138,7 +138,7 @@ class TimestampRepair:
         return dts - expected
 
     def _following_contradict(self, dts: int, off: int) -> bool:
-        """Whether the packets that follow go on from before a jump in the decoding times."""
+        """True if the packets that follow continue from before a jump in the decoding times."""
         if self._latest is not None and off > 0 and dts > self._latest:
             return True
         expected, before, number = dts - off, dts, 0
@@ -158,7 +158,7 @@ class TimestampRepair:
         return off < 0 and not self._may_jump and number <= MAX_REORDERED and not self._read_ahead(number + 1)
 
     def _is_shown_wrongly(self, pts: int, dts: int | None, off: int) -> bool:
-        """Whether a presentation time is wrong where the decoding time is not."""
+        """True if a presentation time is wrong and the decoding time is not."""
         reordering = self._suspicious + MAX_REORDERED * self._usual_duration
         if off < -reordering:
             return dts is not None and pts < dts - reordering

@@ -61,7 +61,7 @@ def grid_origin(first_tick: int, *, streams: int) -> int:
 
 
 def default_max_gap() -> float:
-    """Give the seconds for which one picture may be repeated, where a reader is not told.
+    """The default number of seconds for which one picture may be repeated.
 
     Returns:
         What the environment variable MMPT_MAX_GAP says, or MAX_GAP_S.
@@ -75,7 +75,7 @@ def default_max_gap() -> float:
     except ValueError:
         bound = math.nan
     if not bound > 0:
-        raise ValueError(f"{MAX_GAP_VARIABLE} is {said!r}; it takes seconds, above 0, or inf for no bound")
+        raise ValueError(f"{MAX_GAP_VARIABLE} is {said!r}; it must be seconds above 0, or inf for no limit")
     return bound
 
 

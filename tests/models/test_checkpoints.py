@@ -159,5 +159,5 @@ def test_a_folder_of_another_model_is_told(tmp_path: Path) -> None:
     tiny_config().bert_config.save_pretrained(tmp_path)
     save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors")
     for use in (load_folder, lambda folder: to_original(folder, tmp_path / "x.pt")):
-        with pytest.raises(ValueError, match="holds a model of type 'bert'; it takes one of type 'mmpt'"):
+        with pytest.raises(ValueError, match="holds a model of type 'bert'; use one of type 'mmpt'"):
             use(tmp_path)

@@ -201,7 +201,7 @@ def test_shapes_that_do_not_fit_are_told(change, message: str) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"num_iso_layer": 4}, "num_iso_layer is 4; it takes null or a number from 0 to the encoder's 3 layers"),
+        ({"num_iso_layer": 4}, "num_iso_layer is 4; it must be null or a number from 0 to the encoder's 3 layers"),
         ({"num_iso_layer": -1}, "num_iso_layer is -1"),
         ({"num_hidden_video_layers": 4}, "num_hidden_video_layers is 4"),
         ({"num_hidden_video_layers": 0}, "num_hidden_video_layers is 0"),

@@ -60,37 +60,37 @@ def replace(path: Path, content: bytes) -> None:
 
 ABSURD = [
     ("bert_config.hidden_act", MISSING, "bert_config.hidden_act is missing"),
-    ("bert_config.hidden_act", None, "bert_config.hidden_act is None; it takes an activation's name"),
+    ("bert_config.hidden_act", None, "bert_config.hidden_act is None; it must be an activation's name"),
     ("bert_config.hidden_act", "nothing", "bert_config.hidden_act is 'nothing'"),
-    ("bert_config.num_hidden_layers", 1_000_000, "bert_config.num_hidden_layers is 1000000; it takes"),
+    ("bert_config.num_hidden_layers", 1_000_000, "bert_config.num_hidden_layers is 1000000; it must be"),
     ("bert_config.num_hidden_layers", 900, "bert_config.num_hidden_layers is 900, and model.safetensors has 3 layers"),
-    ("bert_config.num_hidden_layers", -1, "bert_config.num_hidden_layers is -1; it takes"),
-    ("bert_config.num_hidden_layers", 3.0, "bert_config.num_hidden_layers is 3.0; it takes"),
-    ("bert_config.num_hidden_layers", True, "bert_config.num_hidden_layers is True; it takes"),
-    ("bert_config.hidden_size", 10**9, "bert_config.hidden_size is 1000000000; it takes"),
+    ("bert_config.num_hidden_layers", -1, "bert_config.num_hidden_layers is -1; it must be"),
+    ("bert_config.num_hidden_layers", 3.0, "bert_config.num_hidden_layers is 3.0; it must be"),
+    ("bert_config.num_hidden_layers", True, "bert_config.num_hidden_layers is True; it must be"),
+    ("bert_config.hidden_size", 10**9, "bert_config.hidden_size is 1000000000; it must be"),
     ("bert_config.hidden_size", 64, "bert_config.hidden_size is 64, and .*word_embeddings.weight in model.safetensors"),
-    ("bert_config.num_attention_heads", 5, "which is no multiple of the 5 of num_attention_heads"),
+    ("bert_config.num_attention_heads", 5, "which is not a multiple of the 5 of num_attention_heads"),
     ("bert_config.vocab_size", 61, "bert_config.vocab_size is 61, and .* is of shape"),
-    ("bert_config.vocab_size", 10**30, "bert_config.vocab_size is 10{30}; it takes"),
+    ("bert_config.vocab_size", 10**30, "bert_config.vocab_size is 10{30}; it must be"),
     ("bert_config.layer_norm_eps", float("nan"), "bert_config.layer_norm_eps is nan"),
     ("bert_config.pad_token_id", 60, "bert_config.pad_token_id is 60"),
     ("bert_config.is_decoder", True, "bert_config.is_decoder is True"),
     ("bert_config", None, "bert_config is None"),
     ("bert_config", [], r"bert_config is \[\]"),
-    ("model_cls", None, "model_cls is None; it takes the name of a class"),
+    ("model_cls", None, "model_cls is None; it must be the name of a class"),
     ("model_cls", MISSING, "model_cls is missing"),
     ("model_cls", "MMFusionSeperate", "did you mean 'MMFusionSeparate'"),
-    ("video_encoder_cls", ["a"], r"video_encoder_cls is \['a'\]; it takes the name of a class or null"),
-    ("max_len", "96", "max_len is '96'; it takes"),
-    ("max_len", 10**9, "max_len is 1000000000; it takes"),
+    ("video_encoder_cls", ["a"], r"video_encoder_cls is \['a'\]; it must be the name of a class or null"),
+    ("max_len", "96", "max_len is '96'; it must be"),
+    ("max_len", 10**9, "max_len is 1000000000; it must be"),
     ("max_video_len", 600, "max_len is 24 and max_video_len 600"),
-    ("video_dim", 0, "video_dim is 0; it takes"),
+    ("video_dim", 0, "video_dim is 0; it must be"),
     ("video_dim", 25, "video_dim is 25, and video_encoder.videomlp.linear1.weight in model.safetensors"),
-    ("num_hidden_video_layers", 0, "num_hidden_video_layers is 0; it takes null or"),
+    ("num_hidden_video_layers", 0, "num_hidden_video_layers is 0; it must be null or"),
     ("features", None, "features is missing"),
-    ("features", {"backbone": None}, "features is .*; it takes a block"),
+    ("features", {"backbone": None}, "features is .*; it must be a block"),
     ("cls_token_id", 60, "cls_token_id is 60, and the vocabulary has 60 words"),
-    ("use_seg_emb", "yes", "use_seg_emb is 'yes'; it takes true or false"),
+    ("use_seg_emb", "yes", "use_seg_emb is 'yes'; it must be true or false"),
 ]
 
 
@@ -183,7 +183,7 @@ def test_a_folder_cannot_send_us_elsewhere(folder: Path, monkeypatch: pytest.Mon
 def test_a_yaml_file_names_models_of_this_project_only() -> None:
     text = "model: {model_cls: 'transformers:AutoModelForCausalLM'}\ndataset: {bert_name: x}\n"
     name = parse_config(text).model.model_cls
-    with pytest.raises(ValueError, match=r"no model of this project; it takes a subclass of mmpt\.models\.base"):
+    with pytest.raises(ValueError, match=r"not a model of this project; use a subclass of mmpt\.models\.base"):
         lookup("model", name, may_import=True)
     config = tiny_config()
     config.model_cls = name

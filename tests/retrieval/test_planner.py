@@ -241,9 +241,9 @@ def test_which_epochs_plan() -> None:
     assert [epoch for epoch in range(7) if is_due(epoch, 1, 3)] == [0, 3, 6]
     assert [epoch + 1 for epoch in range(7) if is_due(epoch, 2, 3)] == [2, 5]
     assert all(is_due(epoch, 1) for epoch in range(3)) and not any(is_due(epoch, None) for epoch in range(3))
-    with pytest.raises(ValueError, match="retri_epoch is 0; it takes 1 or more"):
+    with pytest.raises(ValueError, match="retri_epoch is 0; it must be 1 or more"):
         is_due(0, 0)
-    with pytest.raises(ValueError, match="retri_interval is 0; it takes 1 or more"):
+    with pytest.raises(ValueError, match="retri_interval is 0; it must be 1 or more"):
         is_due(0, 1, 0)
 
 

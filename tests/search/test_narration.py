@@ -154,7 +154,7 @@ def test_what_a_name_does_not_say_is_told(tmp_path: Path) -> None:
     assert len(found.captions("a", 9)) == 1 and len(found.notes) == 1
     assert f"the name of {tmp_path / 'clip.final.srt'} begins with the video's" in found.notes[0]
     found = finder.find(tmp_path / "talk.mp4")
-    assert not found.digest and not found.problem and "call it talk.en.srt" in found.notes[0]
+    assert not found.digest and not found.problem and "rename it to talk.en.srt" in found.notes[0]
     assert finder.find(tmp_path / "clip-2.mp4").notes == ()
 
 

@@ -234,7 +234,7 @@ def test_text_in_the_line_of_the_times_is_not_lost(rest: str, expected: str) -> 
 
 def test_what_is_no_file_or_too_large_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.srt")
-    with pytest.raises(ValueError, match=r"pipe\.srt is no file"):
+    with pytest.raises(ValueError, match=r"pipe\.srt is not a file"):
         read_subtitles(tmp_path / "pipe.srt")
     with (tmp_path / "large.srt").open("wb") as file:
         file.truncate(1 << 40)  # takes no room on the disk

@@ -111,7 +111,7 @@ def test_a_name_that_is_not_understood_is_told(tmp_path: Path) -> None:
     found, refused = find_subtitles(tmp_path, videos=["clip", "other"])
     assert set(found) == {"other", "clips"} and set(refused) == {"clip"}
     assert f"the name of {tmp_path / 'clip-2.srt'}, {tmp_path / 'clip.final.srt'} begins with" in refused["clip"]
-    assert "call it clip.en.srt" in refused["clip"]
+    assert "rename it to clip.en.srt" in refused["clip"]
 
 
 @pytest.mark.parametrize(

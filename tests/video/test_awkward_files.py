@@ -340,7 +340,7 @@ def test_bound_on_gaps_can_be_raised(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(read_with_damage(path, "longer than the 10 s", 1)) == 2
     for wrong in ("0", "-1", "nan", "an hour"):
         monkeypatch.setenv("MMPT_MAX_GAP", wrong)
-        with pytest.raises(ValueError, match=r"MMPT_MAX_GAP is .*; it takes seconds"):
+        with pytest.raises(ValueError, match=r"MMPT_MAX_GAP is .*; it must be seconds"):
             read_frames(path)
     with pytest.raises(ValueError, match="max_gap is 0"):
         read_frames(path, max_gap=0)

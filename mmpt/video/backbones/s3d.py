@@ -287,7 +287,7 @@ def _load_state_file(path: Path, config: S3DConfig | None) -> S3D:
 
 
 def _fill(model: S3D, state: Mapping[str, Tensor], path: Path) -> None:
-    """Give a model on the meta device its tensors, as float32."""
+    """Load tensors, as float32, into a model on the meta device."""
     wanted = model.state_dict()
     counters = {name: torch.tensor(0) for name in wanted if name.endswith(COUNTER)}  # of no use in inference
     state = {

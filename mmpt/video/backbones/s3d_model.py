@@ -118,7 +118,7 @@ class S3DConfig(PretrainedConfig):
         numbers |= {f"blocks.{name}": width for name, widths in self.blocks.items() for width in widths}
         for name, value in numbers.items():
             if type(value) is not int or not 1 <= value <= MAX_SIZE:
-                raise ValueError(f"S3DConfig.{name} is {value!r:.60}; it takes a whole number from 1 to {MAX_SIZE:,}")
+                raise ValueError(f"S3DConfig.{name} is {value!r:.60}; it must be a whole number from 1 to {MAX_SIZE:,}")
         for name, value in (("fps", fps), ("size", size)):
             if type(value) is not int or not CELL <= value <= MAX_SIZE or value % CELL:
                 raise ValueError(
