@@ -116,7 +116,7 @@ class FixedBatchSampler(Sampler[list[ItemKey]]):
         self.dropped = len(batches) % self.world
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which pass comes next."""
+        """Set the number of the next pass."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -139,7 +139,7 @@ class ClusterBatchSampler(FixedBatchSampler):
 
     Args:
         clusters: indices of the videos of each cluster, for the epochs until `plan` gives others.
-        keys: as for `FixedBatchSampler`.
+        keys: see `FixedBatchSampler`.
     """
 
     def plan(self, epoch: int, clusters: Sequence[Sequence[int]]) -> None:
@@ -174,7 +174,7 @@ class DistinctVideosBatchSampler(FixedBatchSampler):
     Args:
         videos: the video of each item.
         batch_size: most items of a batch.
-        keys: as for `FixedBatchSampler`.
+        keys: see `FixedBatchSampler`.
     """
 
     def __init__(self, videos: Sequence[Hashable], batch_size: int, **keys: Any) -> None:

@@ -79,7 +79,7 @@ def drawn(
     Args:
         parts: for each system that is measured (N,) or (N, k), as `Measure.parts`, of the same examples in order.
         statistic: as `Measure.statistic`.
-        groups: as for `interval`.
+        groups: see `interval`.
         seed: of the draws.
         draws: D.
 
@@ -112,7 +112,7 @@ def swapped(
     Args:
         parts: for each of two systems (N,) or (N, k), as `Measure.parts`, of the same examples in order.
         statistic: as `Measure.statistic`.
-        groups: as for `interval`; the answers to all examples of a group are swapped together.
+        groups: see `interval`; the answers to all examples of a group are swapped together.
         seed: of the swaps, where not all of them are tried.
 
     Returns:

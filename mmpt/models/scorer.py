@@ -332,7 +332,7 @@ def find_place(name: str | os.PathLike[str]) -> ModelPlace:
     """The place where `load` looks for a model.
 
     Args:
-        name: as for `load`.
+        name: see `load`.
 
     Returns:
         The place; its path is empty where nothing is there.

@@ -103,7 +103,7 @@ def _fault(entry: Any) -> str | None:
 
 
 def _identity(entry: dict[str, Any]) -> str:
-    """What tells which video an entry means: its address, or its name where it has none."""
+    """The key of an entry's video: its address, or its name if it has none."""
     return str(entry.get("dl_link") or entry["video"])
 
 

@@ -170,7 +170,7 @@ def plan_epoch(
         per_rank: as for `plan_clusters`.
         vectorpool: registered name of what makes a video's vector of those of its clips.
         retriever: registered name of what finds neighbours.
-        embedding: as for `embed_videos`: `precision`, `num_workers` and `on_progress`.
+        embedding: passed to `embed_videos`: `precision`, `num_workers` and `on_progress`.
 
     Returns:
         The plan.

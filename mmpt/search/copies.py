@@ -98,7 +98,7 @@ def at_a_copy(record: VideoRecord, sources: SourceLookup, but: Collection[str] =
         but: other paths to ignore.
 
     Returns:
-        The record with the path of an existing copy; None if there is no copy.
+        The record with the path of an existing copy; None without one.
     """
     left = [path for path in record.copies if path not in but]
     for path in left:

@@ -225,7 +225,7 @@ def _is_address(name: str) -> bool:
 
 
 def _is_somebodys_address(name: str) -> bool:
-    """Whether it is an address, and not 0.0.0.0 in one of its spellings, which leads a browser to this machine."""
+    """True for addresses other than 0.0.0.0 in all its spellings, by which browsers reach this machine."""
     if not _is_address(name):
         return False
     address = ipaddress.ip_address(name)

@@ -361,7 +361,7 @@ def _write(note: Path, name: str, file: str) -> None:
 
 
 def _is_unmarked(note: Path) -> bool:
-    """Whether a server of an earlier version wrote a note, so that nothing says whether its video is pending."""
+    """True if a server of an earlier version wrote a note, which does not tell whether its video is pending."""
     try:
         return MARKED not in json.loads(note.read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError):

@@ -91,7 +91,7 @@ def check_times(captions: Captions, *, backwards: bool = False) -> None:
         backwards: accept captions that end before they start.
 
     Raises:
-        ValueError: a time is no number from 0 to `LATEST`, or a caption with text ends more than `END_TOLERANCE_S`
+        ValueError: a time is not a number from 0 to `LATEST`, or a caption with text ends more than `END_TOLERANCE_S`
             before it starts.
     """
     starts, ends = _numbers(captions.start), _numbers(captions.end)

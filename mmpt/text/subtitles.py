@@ -22,7 +22,7 @@ SUFFIXES = (".srt", ".vtt")
 MAX_FILE_BYTES = 64 << 20  # a day of speech takes about 2 MB
 ROLLING = 0.5  # the part of the cues that begin with lines of the one before, from which on these are taken for carried
 
-STRETCH = 4  # of so many cues in a row, each with lines of the one before above new ones, whatever the others are
+STRETCH = 4  # cues in a row that repeat lines of the one before above new ones, whatever the other cues do
 
 LINE_END = re.compile(r"\r\n|\n|\r")  # and no other: str.splitlines ends lines at U+2028, U+0085 and more
 _TIME = r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d*)?)"
@@ -386,7 +386,7 @@ def _seconds(hours: str | None, minutes: str, seconds: str) -> float:
 
 
 def _looks_like_times(line: str) -> bool:
-    """Whether a line is meant for times: of `while (x --> 0)` and `from 0:30 -> 1:00` the words say that it is not."""
+    """True if a line is meant as times; the words of `while (x --> 0)` and `from 0:30 -> 1:00` show that it is not."""
     arrow = ARROW.search(line)
     if arrow is None:
         return False

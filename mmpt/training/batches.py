@@ -37,7 +37,7 @@ class Batches:
         batch_size: examples of a batch; None where a batch is a cluster.
         seed: of the order.
         shuffle: draw the order for each epoch.
-        batch_sampler: which items make a batch then; as for `build_loader`.
+        batch_sampler: which items make a batch then; see `build_loader`.
         num_workers: how many make batches ahead.
         device: where batches go.
     """
