@@ -117,7 +117,7 @@ def swapped(
 
     Returns:
         The part of the swaps, counted on both sides: at least 2 / 2**n for n differing examples, or groups of them; 1
-        where none differs, 0 where so many do that swaps tell no more than draws of examples.
+        where none differs, 0 where too many differ for swaps to tell more than draws of examples.
     """
     tables = [np.asarray(rows, np.float64).reshape(len(rows), -1) for rows in parts]
     count = len(tables[0])

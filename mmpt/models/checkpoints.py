@@ -149,7 +149,7 @@ def convert(
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the same as of `load_original`, or the tensors leave the configuration open, or hold NaN or infinity.
+        ValueError: see `load_original`; or the tensors leave the configuration open, or hold NaN or infinity.
     """
     checkpoint = read_original(path)
     state = unwrap(checkpoint.state, _ANCHORS, source=str(path))
