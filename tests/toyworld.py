@@ -11,7 +11,7 @@ from mmpt.cli.demo_training import train
 from mmpt.cli.main import main
 from mmpt.config.load import find_project_file
 
-VIDEOS, UPDATES, SEED = 48, 200, 0
+VIDEOS, UPDATES, SEED = 48, 300, 0
 DONE = "done"
 
 
