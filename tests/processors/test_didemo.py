@@ -92,7 +92,8 @@ def test_the_same_sentence_under_two_endings_stands_once(tmp_path: Path) -> None
 
 
 def test_paragraphs_are_one_item_a_video(tmp_path: Path) -> None:
-    path = write_json(tmp_path / "t.json", entries_of("a_1.mov", "b_2.mov", "a_1.mp4"))
+    one, other, again = entries_of("a_1.mov", "b_2.mov", "a_1.mp4")
+    path = write_json(tmp_path / "t.json", [{**one, "dl_link": "1"}, other, {**again, "dl_link": "1"}])
     meta = DiDeMoMetaProcessor(config(test_path=path, paragraphs=True))
     assert list(meta.listing.items) == [("a_1.mov", "sentence 0 sentence 2"), ("b_2.mov", "sentence 1")]
     with pytest.raises(ValueError, match=r"dataset\.paragraphs joins all sentences"):
