@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MEASURES = ("R1", "R5", "R10", "MR")  # parts of 1, and the median rank
-HEADER = ("what is learnt from, and how", "R@1", "R@5", "R@10", "MedR", "R@1 less reference", "paper")
+HEADER = ("what is learnt from, and how", "R@1", "R@5", "R@10", "MedR", "R@1 less reference", "mean, 95 %", "paper")
+# Student's t at 97.5 %, for 2 to 10 seeds
+T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,7 @@ def rows(summaries: Sequence[Summary]) -> list[tuple[str, ...]]:
             *(spread([100 * value for value in summary.values[name]]) for name in MEASURES[:3]),
             spread(summary.values["MR"]),
             signed([100 * value for value in summary.against]),
+            paired_interval([100 * value for value in summary.against]),
             "" if summary.paper is None else f"{summary.paper:.1f}",
         )
         for summary in summaries
@@ -171,6 +174,16 @@ def spread(values: Sequence[float]) -> str:
 def signed(values: Sequence[float]) -> str:
     """Write differences one by one, with their signs."""
     return " ".join(f"{value:+.1f}" for value in values)
+
+
+def paired_interval(differences: Sequence[float]) -> str:
+    """Write the mean of paired differences and its 95 % interval (Student's t over the seeds)."""
+    count = len(differences)
+    if not 2 <= count < 2 + len(T_QUANTILES):
+        return ""
+    mean = statistics.fmean(differences)
+    half = T_QUANTILES[count - 2] * statistics.stdev(differences) / count**0.5
+    return f"{mean:+.1f} ({mean - half:+.1f} to {mean + half:+.1f})"
 
 
 def markdown(header: Sequence[str], cells: Sequence[Sequence[str]]) -> str:

@@ -14,6 +14,7 @@ from benchmarks.ablation_results import (
     Result,
     Summary,
     markdown,
+    paired_interval,
     plot,
     read_result,
     result_path,
@@ -200,8 +201,9 @@ def test_seeds_are_summed_up_and_compared_one_by_one() -> None:
     assert summary.against == pytest.approx([-0.10, 0.05])
     assert summary.shares == {"colour": 0.5, "action": pytest.approx(0.3)}
     assert summarise("full", full, full, None).against == []
-    name, r1, _, _, rank, against, paper = rows([summary])[0]
+    name, r1, _, _, rank, against, between, paper = rows([summary])[0]
     assert (name, r1, rank, against, paper) == ("strictly", "30.0 ± 14.1", "7.0 ± 0.0", "-10.0 +5.0", "12.4")
+    assert between == "-2.5 (-97.8 to +92.8)"
 
 
 def test_arms_without_results_are_left_out() -> None:
@@ -214,6 +216,7 @@ def test_numbers_are_written_briefly() -> None:
     assert spread([25.04]) == "25.0"
     assert spread([1.0, 3.0]) == "2.0 ± 1.4"
     assert signed([-1.25, 0.0]) == "-1.2 +0.0"
+    assert paired_interval([1.0, 2.0, 3.0]) == "+2.0 (-0.5 to +4.5)" and paired_interval([1.0]) == ""
     assert markdown(["a", "b"], [["x", "1"]]) == "| a | b |\n| --- | ---: |\n| x | 1 |\n"
     assert len(HEADER) == len(rows([Summary("x", {m: [1.0] for m in ("R1", "R5", "R10", "MR")}, {}, [], None)])[0])
 
