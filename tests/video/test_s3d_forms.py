@@ -1,5 +1,6 @@
 """S3D: its two faster forms held to the trained one, and the backbone that chooses between them."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -169,7 +170,16 @@ def second(published_size: S3D) -> tuple[torch.Tensor, torch.Tensor]:
     return frames, plain(published_size, as_clips(frames))["video_embedding"]
 
 
-@pytest.mark.parametrize("runtime", ["torch", "openvino"])
+OPENVINO = pytest.param(
+    "openvino",
+    marks=pytest.mark.skipif(
+        "DNNL_MAX_CPU_ISA" in os.environ,
+        reason="OpenVINO finds no pooling where this setting of `make test-cpus` hides instructions that it counts on",
+    ),
+)
+
+
+@pytest.mark.parametrize("runtime", ["torch", OPENVINO])
 def test_one_second_at_full_size(published_size: S3D, second: tuple, runtime: str, cache: Path) -> None:
     if runtime == "openvino":
         pytest.importorskip("openvino", reason="the extra 'openvino' is not installed")
