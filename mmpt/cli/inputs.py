@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mmpt.video.finding import ends_like_video, listed_endings, videos_below
+from mmpt.video.finding import ends_like_video, no_video_in, videos_below
 from mmpt.video.timing import MAX_GAP_S, MAX_GAP_VARIABLE
 
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
@@ -76,7 +76,7 @@ def find_videos(words: Iterable[str]) -> tuple[list[Path], list[str]]:
             continue
         found, barred = videos_below(path)
         if not found and not barred:
-            raise ValueError(f"{path} is a folder that holds no video; known endings are {listed_endings()}")
+            raise ValueError(no_video_in(path))
         videos += found
         unreadable += barred
     return videos, unreadable
@@ -141,7 +141,7 @@ def _exists(path: Path) -> bool:
 def _inside(folder: Path, on_unreadable: Callable[[str], None]) -> list[Path]:
     found, barred = videos_below(folder)
     if not found and not barred:
-        raise ValueError(f"{folder} is a folder that holds no video; known endings are {listed_endings()} ({USE_TEXT})")
+        raise ValueError(f"{no_video_in(folder)} ({USE_TEXT})")
     for reason in barred:
         on_unreadable(reason)
     return found

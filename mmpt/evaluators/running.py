@@ -91,7 +91,6 @@ def prepare(run: RunConfig, *, checkpoint: Path | None = None, device: str | tor
     dataset = build_dataset(run.dataset, seed=run.optim.seed)
     model = build_on_meta(build_config(run))
     _check_features(run, dataset, model)
-    _check_words(run, dataset, model)
     load_original(model, weights, without_heads=True)  # zero-shot, a task meets the checkpoint of the pre-training
     model.eval().to(check_device(device))  # pyright: ignore[reportArgumentType] - transformers' stubs
     predictor.prepare(model, dataset)
@@ -175,15 +174,6 @@ def _make_predictor(run: RunConfig, name: str) -> Predictor:
     return made(**(run.task.gen_param or {}))
 
 
-def _check_words(run: RunConfig, dataset: MMDataset, model: MMPTPreTrainedModel) -> None:
-    words, known = len(dataset.aligner.tokenizer), model.config.bert_config.vocab_size
-    if words > known:
-        raise ValueError(
-            f"the vocabulary of {run.dataset.bert_name} has {words:,} words, and the model has {known:,}; set "
-            "dataset.bert_name to the BERT that the model was trained with"
-        )
-
-
 def _check_features(run: RunConfig, dataset: MMDataset, model: MMPTPreTrainedModel) -> None:
     """Compare every video's features with the model and the configuration, by the heads of the files."""
     wanted, problems = model.config.video_dim, []
@@ -238,14 +228,7 @@ def _protocol(evaluation: Evaluation, rows: Sequence[Row]) -> dict[str, Any]:
 
 def _videos(dataset: MMDataset) -> list[str]:
     """The videos of a data set, each once."""
-    return list(dict.fromkeys(_video_of(dataset.meta[index][0]) for index in range(len(dataset))))
-
-
-def _video_of(video_id: Any) -> str:
-    """The video that an item is cut from: an item's id is that, or names it, or begins with it."""
-    if isinstance(video_id, tuple):
-        return str(getattr(video_id, "video", video_id[0]))
-    return str(video_id)
+    return list(dict.fromkeys(dataset.meta.video_of(index) for index in range(len(dataset))))
 
 
 def _hashes(evaluation: Evaluation) -> dict[str, str]:

@@ -16,7 +16,7 @@ ROUNDING_UNITS = 16
 def rounding_of(texts: np.ndarray, videos: np.ndarray) -> np.ndarray:
     """By how much dot products may differ by rounding: (N, D), (M, D) -> float32 (N, 1), one for each text."""
     longest = np.linalg.norm(videos, axis=-1).max(initial=0)
-    return (_rounding(np.linalg.norm(texts, axis=-1) * longest))[:, None]
+    return _rounding(np.linalg.norm(texts, axis=-1) * longest)[:, None]
 
 
 def rounding_of_scores(scores: np.ndarray) -> np.ndarray:

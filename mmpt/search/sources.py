@@ -8,7 +8,7 @@ from pathlib import Path
 from mmpt.search.narration import CaptionFinder
 from mmpt.search.store_tables import Source
 from mmpt.utils.names import normal_name
-from mmpt.video.finding import listed_endings, videos_below
+from mmpt.video.finding import no_video_in, videos_below
 
 Listed = list[tuple[Path, Source]]
 
@@ -109,7 +109,7 @@ def list_videos(sources: Sequence[Source], *, strict: bool) -> tuple[Listed, lis
             continue
         found, barred = videos_below(path)
         if strict and not found and not barred:
-            empty.append(f"{path} is a folder that holds no video; known endings are {listed_endings()}")
+            empty.append(no_video_in(path))
         listed.update(dict.fromkeys(found, source))
         unreadable += barred
     if empty and not listed and not unreadable:

@@ -5,6 +5,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmpt.utils.folderlock import is_file_at
+
 try:
     import fcntl
 except ImportError:  # Windows: only the age of a file tells whether another process uses it
@@ -55,7 +57,7 @@ def claim(path: Path, *, create: bool = False) -> UploadClaim | None:
         if not _lock(descriptor, created):
             os.close(descriptor)
             return None
-        if _is_at(path, descriptor):
+        if is_file_at(path, descriptor):
             return UploadClaim(path, descriptor)
         os.close(descriptor)  # whoever had it removed it between the two calls
 
@@ -70,10 +72,3 @@ def _lock(descriptor: int, created: bool) -> bool:
     except OSError:
         pass  # this disk has no locks
     return created or time.time() - os.fstat(descriptor).st_mtime > STALE_AGE_S
-
-
-def _is_at(path: Path, descriptor: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False

@@ -58,12 +58,13 @@ def _lock(path: Path, what: str) -> int:
                 "cannot lock here: %s (%s); see yourself that only one process writes there", path.parent, error
             )
             return file
-        if _is(path, file):
+        if is_file_at(path, file):
             return file
         os.close(file)  # whoever had it removed it between the two calls
 
 
-def _is(path: Path, file: int) -> bool:
+def is_file_at(path: Path, file: int) -> bool:
+    """True if a path still leads to an open file, and not to another one or nowhere."""
     try:
         return os.path.samestat(path.stat(), os.fstat(file))
     except FileNotFoundError:

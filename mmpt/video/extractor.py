@@ -125,7 +125,7 @@ class Extractor:
         if self.plan.overwrite or all(self._about[key] == value for key, value in there.items()):
             return
         raise ValueError(
-            f"{self.target(video)} holds features of another kind ({_kind(there)}) than what is asked for "
+            f"{self.plan.target(video)} holds features of another kind ({_kind(there)}) than what is asked for "
             f"({_kind(self._about)}); choose another folder, or replace it with --overwrite"
         )
 
@@ -141,7 +141,7 @@ class Extractor:
     def _told(self, video: Video) -> Mapping[str, Any]:
         """What a video's file says of itself; nothing where there is none, or a damaged one."""
         try:
-            return read_about(self.target(video))
+            return read_about(self.plan.target(video))
         except (FileNotFoundError, ValueError):
             return {}
 
@@ -149,7 +149,7 @@ class Extractor:
         """Whether nothing is to be done for a video; says so."""
         if self.plan.overwrite:
             return False
-        target = self.target(video)
+        target = self.plan.target(video)
         try:
             about = read_about(target)
         except FileNotFoundError:
@@ -173,8 +173,8 @@ class Extractor:
         if (self.backbone.name, self.plan.l2_normalize) == PUBLISHED:
             return Event("kept", video)
         reason = (
-            f"{self.target(video)} is there and says nothing of itself, so it is taken for a published one (S3D, unit "
-            "length); choose another folder, or replace it with --overwrite"
+            f"{self.plan.target(video)} is there and says nothing of itself, so it is taken for a published one (S3D, "
+            "unit length); choose another folder, or replace it with --overwrite"
         )
         return Event("failed", video, reason=reason)
 
@@ -211,14 +211,10 @@ class Extractor:
             about["max_gap"] = default_max_gap()
         try:
             with writing_to(self.plan.out):
-                write_features(self.target(job.video), features.array, about)
+                write_features(self.plan.target(job.video), features.array, about)
         except ValueError as error:  # NaN or infinity
             return Event("failed", job.video, seconds=rows.done, reason=str(error))
         return Event("done", job.video, seconds=features.seconds, damage=features.damage, replaced=job.replaces)
-
-    def target(self, video: Video) -> Path:
-        """The feature file of a video."""
-        return self.plan.out / f"{video.id}.npy"
 
 
 def _kind(about: Mapping[str, Any]) -> str:

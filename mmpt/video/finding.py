@@ -58,6 +58,11 @@ def listed_endings() -> str:
     return " ".join(sorted(f".{ending}" for ending in VIDEO_ENDINGS if ending))
 
 
+def no_video_in(folder: Path) -> str:
+    """The message for a folder without videos."""
+    return f"{folder} is a folder that holds no video; known endings are {listed_endings()}"
+
+
 def container_kind(head: bytes) -> str | None:
     """Recognise a video container by a file's first HEAD_BYTES, such as `an avi file`; None if it is not one."""
     for offset, mark, kind in KNOWN_HEADS:

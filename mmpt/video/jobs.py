@@ -58,6 +58,10 @@ class Plan:
     overwrite: bool = False
     durations: bool = False
 
+    def target(self, video: Video) -> Path:
+        """The feature file of a video."""
+        return self.out / f"{video.id}.npy"
+
     def build(self) -> Backbone:
         """Make the backbone."""
         return build_backbone(self.backbone, **self.options)

@@ -53,9 +53,9 @@ def extract_all(videos: Sequence[Video], plan: Plan, report: Report, *, workers:
                     _log(log, event)
                 report(event)
 
-        # A process takes seconds to start: none is started for what is there already, as when a run is repeated.
-        missing = sum(plan.overwrite or not (plan.out / f"{video.id}.npy").exists() for video in videos)
-        workers = min(workers, missing)
+        if workers > 1 and not plan.overwrite:
+            # A process takes seconds to start: none is started for what is there already, as when a run is repeated.
+            workers = min(workers, sum(not plan.target(video).exists() for video in videos))
         try:
             if workers > 1:
                 return run_pool(board, plan, note, workers)
