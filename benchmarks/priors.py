@@ -64,8 +64,12 @@ def show(name: str, found: tuple[Mapping[str, Mapping[str, float]], Mapping[str,
     for method, values in baselines.items():
         table.add_row(method, *(f"{values.get(measure, float('nan')):.1%}" for measure in names))
     spans = [interval(each, groups=groups_of(videos, len(each.parts))) for each in measures.values()]
+    alone = [interval(each) for each in measures.values()]
     constant = "always the first piece" if name == "DiDeMo" else "all background"
     table.add_row(f"{constant}, 95 %", *(f"{low:.1%} to {high:.1%}" for low, high in spans))
+    if len(set(videos)) < len(videos):
+        wider = ((high - low) / (last - first) for (low, high), (first, last) in zip(spans, alone, strict=True))
+        table.add_row("times as wide as item by item", *(f"{ratio:.2f}" for ratio in wider))
     table.add_row("published, zero-shot", *(_percent(PUBLISHED[name].get(measure)) for measure in names))
     Console(width=120).print(table)
 
