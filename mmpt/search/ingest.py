@@ -17,7 +17,7 @@ from mmpt.search.sources import Listed, SourceLookup, check_name, depth_below, i
 from mmpt.search.store import Store
 from mmpt.search.store_tables import Entry, Source
 from mmpt.search.windows import encode
-from mmpt.utils.content import FileContent, read_content
+from mmpt.utils.content import FileContent, open_at_once, read_content
 from mmpt.video.claims import Claim, Claims
 from mmpt.video.errors import VideoDamageWarning, check_file
 
@@ -201,7 +201,7 @@ class Ingest:
         try:
             check_name(path)
             check_file(path)
-            with path.open("rb") as opened:
+            with open_at_once(path) as opened:
                 content = read_content(opened.fileno(), path)
             said = self._sources.finder(source).find(path)
             file = _File(path, content, depth_below(str(path), source), said)
